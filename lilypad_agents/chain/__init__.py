@@ -1,0 +1,1 @@
+"""What every agent needs of a chain: RPC client, log cursor, transaction outbox, keys, address book, locks."""
