@@ -1,0 +1,425 @@
+"""The default store: one file per block in a folder of this machine, safe for several processes at once.
+
+    blocks/<2 letters>/<cid>      the bytes; the letters are the last but one two of the CID, so 1024 shards
+    pins/<hash of name>/<cid>     one JSON object: name, root, expiry in unix seconds or null
+    tmp/<random>                  files being written; renamed into place, or left by a kill and collected later
+    lock                          shared by writers, exclusive for the moments in which something is deleted
+
+A block becomes visible by one rename, so there are no half files, whatever happens. Blocks are not flushed one by one:
+`pin` flushes the whole DAG and then the pin, so what is pinned survives a power cut. Reads verify the hash and drop a
+file that lost its bytes, which makes it a missing block that can be fetched again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from lilypad_agents.content.blocks import iter_dag, links_of
+from lilypad_agents.content.cid import Cid, sha256
+from lilypad_agents.content.errors import (
+    NO_SPACE,
+    BlockMismatch,
+    BlockMissing,
+    BlockPinned,
+    InvalidBlock,
+    InvalidCid,
+    InvalidPin,
+    LimitExceeded,
+    StoreFull,
+)
+from lilypad_agents.content.limits import MAX_BLOCK_BYTES
+
+DEFAULT_GRACE_SECONDS = 3600
+_MAX_PIN_NAME = 200
+_SWEEP_BATCH = 64
+_CLOCK_GRAIN_SECONDS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A reason to keep the DAG of `root`; `expires_at` in unix seconds, None for never."""
+
+    name: str
+    root: Cid
+    expires_at: int | None
+
+    def expired(self, now: int) -> bool:
+        """Whether the pin no longer keeps anything at `now` (unix seconds); at its very expiry it does not."""
+        return self.expires_at is not None and self.expires_at <= now
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What one garbage collection removed."""
+
+    blocks: int
+    bytes: int
+    pins: int
+
+
+class LocalStore:
+    """Blocks and pins below one folder.
+
+    `reserve_bytes`: free space that must remain on the disk, so that databases beside the store stay writable.
+    `durable` False leaves flushing to the system: for caches and development networks.
+    """
+
+    def __init__(self, root: Path | str, *, reserve_bytes: int = 0, durable: bool = True) -> None:
+        self._root = Path(root)
+        self._blocks = self._root / "blocks"
+        self._pins = self._root / "pins"
+        self._temporary = self._root / "tmp"
+        self._reserve = reserve_bytes
+        self._durable = durable
+        for folder in (self._root, self._blocks, self._pins, self._temporary):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def put(self, cid: Cid, data: bytes) -> None:
+        """Keep a block, or mark it as used again when it is here.
+
+        Raises BlockMismatch, LimitExceeded above 1 MiB, StoreFull (and then leaves nothing behind).
+        """
+        if len(data) > MAX_BLOCK_BYTES:
+            raise LimitExceeded(
+                f"a block has {len(data)} bytes, possible are {MAX_BLOCK_BYTES}",
+                found=len(data),
+                allowed=MAX_BLOCK_BYTES,
+            )
+        cid.verify(data)
+        path = self._path(cid)
+        with self._lock(fcntl.LOCK_SH):
+            if _read(path) == data:
+                os.utime(path)
+                return
+            self._write(path, data)
+
+    def get(self, cid: Cid) -> bytes:
+        """The bytes of a block. Raises BlockMissing, also when the file on disk no longer has its hash."""
+        try:
+            return _read_verified(self._path(cid), cid)
+        except BlockMismatch as error:
+            self._drop_damaged(cid)
+            raise BlockMissing("a block was damaged on disk and removed", cid=str(cid)) from error
+
+    def size(self, cid: Cid) -> int:
+        """Length of a block in bytes. Raises BlockMissing."""
+        try:
+            return self._path(cid).stat().st_size
+        except FileNotFoundError as error:
+            raise BlockMissing("the store does not hold a block", cid=str(cid)) from error
+
+    def has(self, cid: Cid) -> bool:
+        """Whether a file for the block exists; `get` still verifies it."""
+        return self._path(cid).exists()
+
+    def pin(self, root: Cid, name: str, expires_at: int | None = None) -> None:
+        """Keep the DAG of `root` under `name` until `expires_at` (unix seconds); replaces an earlier expiry.
+
+        Costs a look at every block, and a flush of each when durable. Raises InvalidPin, BlockMissing, InvalidBlock,
+        StoreFull; the earlier pin of that name and root then stays as it was.
+        """
+        pin = Pin(name, root, expires_at)
+        _check_pin(pin)
+        earlier = _read_pin(self._pin_path(pin.name, root))
+        # First the pin, then the blocks: a collection that started before the pin was visible sees every block that
+        # is touched from now on as fresh, and one that starts later sees the pin. No order of steps loses a block.
+        self._write_pin(pin)
+        try:
+            self._keep_blocks(pin)
+        except BaseException:
+            self._restore_pin(pin, earlier)
+            raise
+
+    def unpin(self, name: str, root: Cid | None = None) -> None:
+        """Remove the pins of `name`, or only the one on `root`. Blocks go with the next collection."""
+        folder = self._pin_path(name, None)
+        paths = [folder / str(root)] if root is not None else list(_entries(folder))
+        for path in paths:
+            path.unlink(missing_ok=True)
+
+    def pins(self, name: str | None = None) -> Iterator[Pin]:
+        """All pins, or those of one name, expired ones included until they are collected."""
+        folders = [self._pin_path(name, None)] if name is not None else _entries(self._pins)
+        for folder in folders:
+            for path in _entries(folder):
+                pin = _read_pin(path)
+                if pin is not None:
+                    yield pin
+
+    def delete(self, cid: Cid) -> None:
+        """Remove one block now, if it is here. Walks every pinned DAG first and keeps writers waiting meanwhile.
+
+        Raises BlockPinned while any pin, expired or not, needs the block.
+        """
+        with self._lock(fcntl.LOCK_EX):
+            if cid in self._mark(pin.root for pin in self.pins()):
+                raise BlockPinned("a pin needs the block", cid=str(cid))
+            self._path(cid).unlink(missing_ok=True)
+
+    def collect(self, now: int, grace_seconds: int = DEFAULT_GRACE_SECONDS) -> Collected:
+        """Remove pins expired at `now` (unix seconds, block time for agents) and blocks that no pin needs.
+
+        Blocks put or touched within the last `grace_seconds` of this machine's clock stay: they may belong to content
+        that is still arriving. Several processes may collect, write and pin at once.
+        """
+        cutoff = time.time() - grace_seconds - _CLOCK_GRAIN_SECONDS
+        expired = self._drop_expired(now)
+        live = self._mark(pin.root for pin in self.pins())
+        blocks = size = 0
+        for batch in _batches(self._idle_blocks(live, cutoff), _SWEEP_BATCH):
+            for removed in self._sweep(batch, cutoff):
+                blocks, size = blocks + 1, size + removed
+        self._clean_up()
+        return Collected(blocks, size, expired)
+
+    def free_bytes(self) -> int:
+        """Bytes that may still be written before the reserve is touched; 0 when there are none."""
+        status = os.statvfs(self._root)
+        return max(0, status.f_bavail * status.f_frsize - self._reserve)
+
+    # -- paths and files
+
+    def _path(self, cid: Cid) -> Path:
+        text = str(cid)
+        return self._blocks / text[-3:-1] / text
+
+    def _pin_path(self, name: str, root: Cid | None) -> Path:
+        folder = self._pins / sha256(name.encode("utf-8", "surrogatepass")).hex()[:40]
+        return folder if root is None else folder / str(root)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        """Write a file whole or not at all. The shared lock must be held, so that `tmp` is not cleaned meanwhile."""
+        if self._reserve and self.free_bytes() < len(data):
+            raise StoreFull("less space is left than the configured reserve", reserve=self._reserve, size=len(data))
+        temporary = self._temporary / secrets.token_hex(16)
+        try:
+            with open(temporary, "xb", opener=_private_opener, buffering=0) as file:
+                _write_all(file.fileno(), data)
+            self._rename(temporary, path)
+        except OSError as error:
+            if error.errno in NO_SPACE:
+                raise StoreFull("no space left for content", size=len(data), cause=os.strerror(error.errno)) from error
+            raise
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _rename(self, temporary: Path, path: Path) -> None:
+        try:
+            os.rename(temporary, path)
+        except FileNotFoundError:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            os.rename(temporary, path)
+
+    @contextmanager
+    def _lock(self, mode: int) -> Iterator[None]:
+        descriptor = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, mode)
+            try:
+                yield
+            finally:
+                # Closing is not enough: a worker forked in this moment holds the same open file, and its lock.
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+        finally:
+            os.close(descriptor)
+
+    # -- pins
+
+    def _write_pin(self, pin: Pin) -> None:
+        record = {"name": pin.name, "root": str(pin.root), "expires_at": pin.expires_at}
+        with self._lock(fcntl.LOCK_SH):
+            self._write(self._pin_path(pin.name, pin.root), json.dumps(record).encode())
+
+    def _restore_pin(self, pin: Pin, earlier: Pin | None) -> None:
+        if earlier is None:
+            self.unpin(pin.name, pin.root)
+        else:
+            self._write_pin(earlier)
+
+    def _keep_blocks(self, pin: Pin) -> None:
+        """Touch every block of the DAG; when durable, flush the blocks, the pin and the folders that name them."""
+        record = self._pin_path(pin.name, pin.root)
+        folders = {self._blocks, self._pins, record.parent}
+        for cid in iter_dag(self.get, pin.root):
+            path = self._path(cid)
+            self._touch(cid, path)
+            if self._durable:
+                _flush(path)
+                folders.add(path.parent)
+        if self._durable:
+            for path in (record, *folders):
+                _flush(path)
+
+    def _touch(self, cid: Cid, path: Path) -> None:
+        with self._lock(fcntl.LOCK_SH):
+            try:
+                os.utime(path)
+            except FileNotFoundError as error:
+                raise BlockMissing("content to be pinned is not complete", cid=str(cid)) from error
+
+    # -- collection
+
+    def _drop_expired(self, now: int) -> int:
+        dropped = 0
+        for pin in list(self.pins()):
+            if pin.expired(now):
+                with self._lock(fcntl.LOCK_EX):
+                    path = self._pin_path(pin.name, pin.root)
+                    if _read_pin(path) == pin:
+                        path.unlink(missing_ok=True)
+                        dropped += 1
+        return dropped
+
+    def _mark(self, roots: Iterable[Cid]) -> set[Cid]:
+        """Every block below the roots. What is missing or malformed keeps nothing; other errors end the collection."""
+        live: set[Cid] = set()
+        pending = list(roots)
+        while pending:
+            cid = pending.pop()
+            if cid in live:
+                continue
+            live.add(cid)
+            if not cid.is_raw:
+                with suppress(BlockMissing, BlockMismatch, InvalidBlock):
+                    pending.extend(links_of(cid, _read_verified(self._path(cid), cid)))
+        return live
+
+    def _idle_blocks(self, live: set[Cid], cutoff: float) -> Iterator[Path]:
+        for shard in _entries(self._blocks):
+            for path in _entries(shard):
+                cid = _cid_of(path)
+                if cid is not None and cid not in live and _idle_size(path, cutoff) is not None:
+                    yield path
+
+    def _sweep(self, paths: Iterable[Path], cutoff: float) -> list[int]:
+        """Remove the blocks that are still idle under the lock; gives their sizes."""
+        removed = []
+        with self._lock(fcntl.LOCK_EX):
+            for path in paths:
+                size = _idle_size(path, cutoff)
+                if size is not None:
+                    path.unlink(missing_ok=True)
+                    removed.append(size)
+        return removed
+
+    def _clean_up(self) -> None:
+        """Under the exclusive lock nobody writes: whatever lies in `tmp` was left by a process that died."""
+        with self._lock(fcntl.LOCK_EX):
+            for path in _entries(self._temporary):
+                path.unlink(missing_ok=True)
+            for folder in _entries(self._pins):
+                with suppress(OSError):
+                    folder.rmdir()
+
+    def _drop_damaged(self, cid: Cid) -> None:
+        with self._lock(fcntl.LOCK_EX):
+            path = self._path(cid)
+            data = _read(path)
+            if data is not None and sha256(data) != cid.digest:
+                path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> bytes | None:
+    """The file, or None when there is none; one byte more than a block may have shows that it is damaged."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return _read_up_to(file.fileno(), MAX_BLOCK_BYTES + 1)
+    except FileNotFoundError:
+        return None
+
+
+def _read_verified(path: Path, cid: Cid) -> bytes:
+    data = _read(path)
+    if data is None:
+        raise BlockMissing("the store does not hold a block", cid=str(cid))
+    cid.verify(data)
+    return data
+
+
+def _read_up_to(descriptor: int, size: int) -> bytes:
+    length = min(os.fstat(descriptor).st_size, size)
+    data = os.read(descriptor, length)
+    while len(data) < length and (more := os.read(descriptor, length - len(data))):
+        data += more
+    return data
+
+
+def _check_pin(pin: Pin) -> None:
+    if not isinstance(pin.name, str) or not 0 < len(pin.name) <= _MAX_PIN_NAME or not pin.name.isprintable():
+        raise InvalidPin(f"a pin needs a printable name of 1 to {_MAX_PIN_NAME} characters", name=ascii(pin.name)[:80])
+    if pin.expires_at is not None and (type(pin.expires_at) is not int or pin.expires_at < 0):
+        raise InvalidPin("a pin expires at a whole number of unix seconds, or never", expires_at=str(pin.expires_at))
+
+
+def _read_pin(path: Path) -> Pin | None:
+    """The pin in a file, None when it is gone. One that cannot be read keeps its root for ever: losing data is worse."""
+    data, root = _read(path), _cid_of(path)
+    if data is None or root is None:
+        return None
+    try:
+        record = json.loads(data)
+        pin = Pin(record["name"], root, record["expires_at"])
+        _check_pin(pin)
+    except (ValueError, KeyError, TypeError, InvalidPin):
+        return Pin(f"unreadable record {path.parent.name}", root, None)
+    return pin
+
+
+def _cid_of(path: Path) -> Cid | None:
+    try:
+        return Cid.parse(path.name)
+    except InvalidCid:
+        return None
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    try:
+        with os.scandir(folder) as listing:
+            names = [entry.name for entry in listing]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    yield from (folder / name for name in names)
+
+
+def _idle_size(path: Path, cutoff: float) -> int | None:
+    """Size of a file that nobody touched since `cutoff` (unix seconds), None for others and for what is gone."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_size if status.st_mtime <= cutoff else None
+
+
+def _batches(paths: Iterable[Path], size: int) -> Iterator[list[Path]]:
+    iterator = iter(paths)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _private_opener(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _flush(path: Path) -> None:
+    """Bring a file or folder to the disk; one that was removed meanwhile needs no flush."""
+    with suppress(FileNotFoundError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
