@@ -133,10 +133,9 @@ class Database:
 def _statements(script: str) -> Iterator[str]:
     """Single statements of a script (`executescript` would commit the transaction around it)."""
     pending = ""
-    for line in script.splitlines(keepends=True):
-        pending += line
+    for part in script.split(";"):
+        pending += part + ";"
         if sqlite3.complete_statement(pending):
-            yield pending
+            if pending.strip(" \n\t;"):
+                yield pending
             pending = ""
-    if pending.strip():
-        yield pending

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {IRandomness, SeedStatus} from "../interfaces/IRandomness.sol";
+
+/// @title Seeds from block hashes, with the history of EIP-2935 where the chain has it
+/// @notice For development chains: whoever builds the deciding block can grind its hash. Protocol 6.4.
+/// The seed of period p is the hash of block p * periodBlocks + LOOKAHEAD.
+contract BlockHashRandomness is IRandomness {
+    /// @dev The history contract of EIP-2935, which serves the last 8191 block hashes.
+    address private constant HISTORY = 0x0000F90827F1C53a10cb7A02335B175320002935;
+    uint256 private constant HISTORY_BLOCKS = 8191;
+    uint256 private constant OPCODE_BLOCKS = 256;
+
+    /// @notice Blocks from a period's first block to the one whose hash is the seed.
+    uint256 public constant LOOKAHEAD = 2;
+
+    /// @inheritdoc IRandomness
+    uint32 public immutable periodBlocks;
+    /// @notice Milliseconds between blocks at the fastest and at the slowest usual rate.
+    uint32 public immutable fastestBlockMillis;
+    uint32 public immutable slowestBlockMillis;
+    /// @notice Whether the chain had the EIP-2935 contract when this one was deployed.
+    bool public immutable hasHistory;
+
+    mapping(uint32 period => bytes32 seed) private _recorded;
+
+    error PeriodTooShort(uint32 blocks, uint256 least);
+    error BlockTimesInvalid(uint32 fastestMillis, uint32 slowestMillis);
+
+    constructor(uint32 periodBlocks_, uint32 fastestBlockMillis_, uint32 slowestBlockMillis_) {
+        if (periodBlocks_ <= LOOKAHEAD) revert PeriodTooShort(periodBlocks_, LOOKAHEAD + 1);
+        if (fastestBlockMillis_ == 0 || slowestBlockMillis_ < fastestBlockMillis_) {
+            revert BlockTimesInvalid(fastestBlockMillis_, slowestBlockMillis_);
+        }
+        periodBlocks = periodBlocks_;
+        fastestBlockMillis = fastestBlockMillis_;
+        slowestBlockMillis = slowestBlockMillis_;
+        hasHistory = HISTORY.code.length != 0;
+    }
+
+    /// @inheritdoc IRandomness
+    function currentPeriod() external view returns (uint32) {
+        return uint32(block.number / periodBlocks);
+    }
+
+    /// @inheritdoc IRandomness
+    function seed(uint32 period) external view returns (SeedStatus, bytes32) {
+        uint256 deciding = _decidingBlock(period);
+        if (block.number <= deciding) return (SeedStatus.Pending, 0);
+        bytes32 value = blockhash(deciding); // cheapest source first: zero beyond 256 blocks
+        if (value == 0) value = _recorded[period];
+        if (value == 0) value = _historyHash(deciding);
+        return value == 0 ? (SeedStatus.Expired, bytes32(0)) : (SeedStatus.Known, value);
+    }
+
+    /// @inheritdoc IRandomness
+    function record(uint32 period, bytes calldata) external returns (bytes32 value) {
+        value = _recorded[period];
+        if (value != 0) return value;
+        uint256 deciding = _decidingBlock(period);
+        if (block.number <= deciding) revert SeedNotKnown(period, deciding);
+        value = blockhash(deciding);
+        if (value == 0) value = _historyHash(deciding);
+        if (value == 0) revert SeedLost(period);
+        _recorded[period] = value;
+        emit SeedRecorded(period, value, msg.sender);
+    }
+
+    /// @inheritdoc IRandomness
+    function lifetime() external view returns (uint32) {
+        uint256 blocks = hasHistory ? HISTORY_BLOCKS : OPCODE_BLOCKS;
+        uint256 seconds_ = blocks * fastestBlockMillis / 1000;
+        return seconds_ > type(uint32).max ? type(uint32).max : uint32(seconds_);
+    }
+
+    /// @inheritdoc IRandomness
+    function delay() external view returns (uint32) {
+        return uint32((uint256(periodBlocks) + LOOKAHEAD + 1) * slowestBlockMillis / 1000);
+    }
+
+    function _decidingBlock(uint32 period) private view returns (uint256) {
+        return uint256(period) * periodBlocks + LOOKAHEAD;
+    }
+
+    /// @dev EIP-2935: 32 bytes of block number in, its hash out; reverts outside its window. Zero where nothing answers.
+    function _historyHash(uint256 number) private view returns (bytes32) {
+        if (!hasHistory) return 0;
+        (bool ok, bytes memory answer) = HISTORY.staticcall(abi.encode(number));
+        return ok && answer.length == 32 ? bytes32(answer) : bytes32(0);
+    }
+}

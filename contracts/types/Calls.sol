@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {ModuleTerms, PoolTerms} from "./Terms.sol";
+
+/// @notice One job offer of an opening: dense words (JobOfferLib) and the creator's consent.
+struct SignedJob {
+    bytes32[4] words;
+    bytes signature;
+}
+
+/// @notice One resource offer, the terms both sides name, and the job offers it serves: what is equal is sent once.
+struct Opening {
+    bytes32[6] resource; // dense words (ResourceOfferLib)
+    bytes resourceSignature;
+    ModuleTerms module;
+    PoolTerms pool; // all zero: Unverified
+    bytes32[] membership; // Merkle proof that the version is in the provider's list; empty when the list is 0
+    SignedJob[] jobs;
+}
+
+/// @notice How a creator agreed to a result before the judge deadline.
+enum Agreement {
+    None, // it did not: the judge deadline must have passed, unless the creator itself calls
+    Acceptance, // signature over (deal, digest); takes effect once the lottery spared the deal
+    Waiver // signature "I have checked this result myself"; skips the lottery, unless the deal is drawn already
+}
+
+/// @notice One deal of a settlement: what of the record differs in the group, and the opening of its commitment.
+struct SettledItem {
+    bytes32 inputs;
+    bytes32 jobOfferHash;
+    bytes32 head; // units [0..63] | exit code [64..95] | mask of counted parts [96..103]
+    bytes32 content;
+    bytes32 salt;
+    Agreement agreement;
+    bytes signature; // the creator's, when there is an agreement
+}
+
+/// @notice Deals that share the first ten words of their records, settled together.
+struct Settlement {
+    bytes32[10] shared;
+    SettledItem[] items;
+}
+
+/// @notice The opening of a commitment.
+struct ResultOpening {
+    bytes32 head;
+    bytes32 content;
+    bytes32 salt;
+}
+
+/// @notice A provider's permission to post a commitment, carried by anyone.
+struct SignedResult {
+    bytes32 dealId;
+    uint176 commitment;
+    bytes signature;
+}
+
+/// @notice A split of the whole escrow that both parties signed.
+struct Closing {
+    uint96 toCreator; // smallest units
+    uint96 toProvider; // smallest units
+    uint40 expiry; // unix seconds
+    bytes creatorSignature;
+    bytes providerSignature;
+}
+
+/// @notice What a strategy found.
+enum Verdict {
+    Correct,
+    Wrong,
+    NoFault,
+    Delivered,
+    NotDelivered
+}
+
+/// @notice Steps that need nothing but the record, for the batch form.
+enum Step {
+    TimeoutSubmit,
+    TimeoutReveal,
+    TimeoutMediation,
+    Challenge,
+    ChallengeDelivery,
+    Audit,
+    RepayAdvance
+}
+
+/// @notice Numbers whose limits an opening checks.
+enum Term {
+    Cpu,
+    Ram,
+    Disk,
+    GpuCount,
+    Vram,
+    Flags,
+    Units,
+    SubmitWindow,
+    JudgeWindow,
+    CollateralBps,
+    AuditBps,
+    RoyaltyBps,
+    SolverFeeBps,
+    Value,
+    Price,
+    Collateral,
+    SeatStake,
+    PoolWindows,
+    FundCover
+}
