@@ -38,12 +38,17 @@ def write_car(source: BlockSource, root: Cid) -> Iterator[bytes]:
         data = source.get(cid)
         if not cid.is_raw:
             nodes[cid] = data
-        pending += encode_varint(CID_BYTES + len(data)) + bytes(cid) + data
+        pending += _encode_section(cid, data)
         if len(pending) >= _FLUSH_BYTES:
             yield bytes(pending)
             pending.clear()
     if pending:
         yield bytes(pending)
+
+
+def write_block_car(cid: Cid, data: bytes) -> bytes:
+    """A CAR of one block only, its children left out."""
+    return car_header(cid) + _encode_section(cid, data)
 
 
 def car_size(source: BlockSource, root: Cid, max_blocks: int | None = None) -> int:
@@ -56,6 +61,10 @@ def car_size(source: BlockSource, root: Cid, max_blocks: int | None = None) -> i
         length = CID_BYTES + source.size(cid)
         total += len(encode_varint(length)) + length
     return total
+
+
+def _encode_section(cid: Cid, data: bytes) -> bytes:
+    return encode_varint(CID_BYTES + len(data)) + bytes(cid) + data
 
 
 def read_car(chunks: Iterable[bytes]) -> Iterator[Block]:

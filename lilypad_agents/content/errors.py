@@ -119,3 +119,24 @@ class IpfsNodeError(ContentError):
 
     code = "ipfs-node"
     hint = "Check that the node runs and that its RPC address is right; the local store works without it."
+
+
+class UnsupportedRequest(ContentError):
+    """A request to the gateway asks for something that a trustless gateway of this kind does not do."""
+
+    code = "unsupported-request"
+    hint = "Ask for `/ipfs/CID?format=raw` or `/ipfs/CID?format=car`, without a path behind the CID."
+
+
+class NotAcceptable(ContentError):
+    """A request to the gateway accepts neither of the two verifiable formats."""
+
+    code = "not-acceptable"
+    hint = "Add `?format=raw` or `?format=car`, or accept application/vnd.ipld.raw or application/vnd.ipld.car."
+
+
+class AccessDenied(ContentError):
+    """Content exists only for certain parties, and the request does not come from one of them."""
+
+    code = "access-denied"
+    hint = "Sign the request with the account of a party; for a block inside a tree add `&root=CID` of the tree."
