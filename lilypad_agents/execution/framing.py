@@ -16,7 +16,7 @@ from lilypad_agents.errors import LilypadError
 
 _MAGIC = b"LPJ1"
 _PREFIX = struct.Struct("<4sI")
-MAX_HEADER_BYTES = 16 * 1024 * 1024
+MAX_HEADER_BYTES = 64 * 1024 * 1024  # names of at most 10,000 outputs of at most 4 KiB each, and their sizes
 _INTEGERS = ("exit_code", "fuel", "peak_memory", "wall_ms", "cpu_ms")
 _TEXTS = ("exit_class", "engine", "schedule", "detail")
 
@@ -24,7 +24,7 @@ _TEXTS = ("exit_class", "engine", "schedule", "detail")
 def pack(header: Mapping[str, Any], parts: Mapping[str, bytes]) -> bytes:
     """One file: magic, header length, header with the list of parts, the parts."""
     full = {**header, "parts": [[name, len(data)] for name, data in parts.items()]}
-    encoded = json.dumps(full, ensure_ascii=True, separators=(",", ":")).encode("ascii")
+    encoded = json.dumps(full, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     return b"".join((_PREFIX.pack(_MAGIC, len(encoded)), encoded, *parts.values()))
 
 

@@ -11,9 +11,10 @@ import hashlib
 import json
 import threading
 import time
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Mapping
+from typing import Iterator, Mapping
 
 import wasmtime
 from wasmtime import TrapCode
@@ -41,6 +42,7 @@ _OFF = (
     "wasm_threads", "shared_memory", "wasm_memory64", "wasm_multi_memory", "wasm_tail_call", "wasm_gc",
     "wasm_function_references", "wasm_exceptions", "wasm_wide_arithmetic", "wasm_custom_page_sizes",
     "wasm_stack_switching", "wasm_component_model", "gc_support", "parallel_compilation",
+    "memory_init_cow",  # it would need a file in memory for each run, which the sandbox refuses
 )
 _ON = (
     "consume_fuel", "epoch_interruption", "cranelift_nan_canonicalization", "wasm_relaxed_simd_deterministic",
@@ -108,8 +110,11 @@ class WasmEngine:
         """
         return self.run_compiled(self.compile(spec.wasm), spec)
 
-    def run_compiled(self, module: wasmtime.Module, spec: JobSpec) -> RunResult:
-        """Runs a module that `compile` gave; the part that happens inside a job's sandbox."""
+    def run_compiled(self, module: wasmtime.Module, spec: JobSpec, *, timer: bool = True) -> RunResult:
+        """Runs a module that `compile` gave; the part that happens inside a job's sandbox.
+
+        Without `timer` no thread is started and the caller bounds the wall time, as the fork server does by killing.
+        """
         _check_exports(module, spec.entry)
         host = Host(spec)
         store = wasmtime.Store(self._engine)
@@ -125,17 +130,23 @@ class WasmEngine:
         started, cpu_started = time.monotonic_ns(), time.process_time_ns()
         with self._lock:
             store.set_epoch_deadline(1)
-            timer = threading.Timer(limits.wall_seconds, self._engine.increment_epoch)
-            timer.daemon = True
-            timer.start()
-            try:
+            with _wall_timer(self._engine, limits.wall_seconds) if timer else nullcontext():
                 end = _execute(linker, store, module, spec.entry, host, memory)
-            finally:
-                timer.cancel()
-                timer.join()
         wall, cpu = time.monotonic_ns() - started, time.process_time_ns() - cpu_started
         fuel = limits.fuel if end.exit_class is ExitClass.FUEL else limits.fuel - store.get_fuel()
         return _result(end, host, fuel, memory.size(), wall, cpu)
+
+
+@contextmanager
+def _wall_timer(engine: wasmtime.Engine, seconds: int) -> Iterator[None]:
+    timer = threading.Timer(seconds, engine.increment_epoch)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 class _Memory:
@@ -175,7 +186,11 @@ def _execute(
 ) -> _End:
     try:
         try:
-            instance = linker.instantiate(store, module)
+            linked = linker.instantiate_pre(module)
+        except wasmtime.WasmtimeError as failure:
+            raise ModuleBroken(f"the artefact cannot be linked: {_first_line(failure)}") from None
+        try:
+            instance = linked.instantiate(store)
         except wasmtime.WasmtimeError as failure:
             return _instantiation_end(failure)
         memory.attach(instance, host)
@@ -194,10 +209,13 @@ def _execute(
 
 
 def _instantiation_end(failure: wasmtime.WasmtimeError) -> _End:
+    """Over the memory limit is the job's end, over another limit breaks the module, anything else is this machine's fault."""
     message = _first_line(failure)
     if "memory minimum size" in message:
         return _engine_end(ExitClass.OOM, "memory minimum")
-    raise ModuleBroken(f"the artefact cannot be instantiated: {message}") from None
+    if "table minimum size" in message or "resource limit exceeded" in message:
+        raise ModuleBroken(f"the artefact cannot be instantiated: {message}") from None
+    raise failure
 
 
 def _trap_end(trap: wasmtime.Trap, memory: _Memory) -> _End:

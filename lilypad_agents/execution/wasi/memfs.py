@@ -63,12 +63,17 @@ class Area:
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """A file or directory. `links` is 0 after removal, `opens` counts descriptors; data lives until both are 0."""
+    """A file or directory. `links` is 0 after removal, `opens` counts descriptors; data lives until both are 0.
+
+    `depth` and `path_bytes` are those of its path below the preopened directory, `name_bytes` what the names in a
+    directory cost in its UnixFS block.
+    """
 
     inode: int
     area: Area
     parent: "Node | None"
     depth: int
+    path_bytes: int
     children: dict[bytes, "Node"] | None = None
     names: list[bytes] = field(default_factory=list)
     name_bytes: int = LINK_OVERHEAD_BYTES
@@ -98,10 +103,11 @@ class MemoryTree:
         self._next_inode = 1
 
     def root(self, area: Area) -> Node:
-        return self._node(area, None, 0, directory=True)
+        return self._node(area, None, b"", directory=True)
 
-    def _node(self, area: Area, parent: Node | None, depth: int, *, directory: bool) -> Node:
-        node = Node(self._next_inode, area, parent, depth)
+    def _node(self, area: Area, parent: Node | None, name: bytes, *, directory: bool) -> Node:
+        depth = parent.depth + 1 if parent else 0
+        node = Node(self._next_inode, area, parent, depth, parent.path_bytes + 1 + len(name) if parent else 0)
         self._next_inode += 1
         if directory:
             node.children = {}
@@ -147,7 +153,7 @@ class MemoryTree:
         _writable(parent)
         if parent.links == 0:
             raise Errno(ENOENT)
-        if parent.depth + 1 > MAX_DEPTH:
+        if parent.depth + 1 > MAX_DEPTH or parent.path_bytes + 1 + len(place.name) > MAX_PATH_BYTES:
             raise Errno(ENAMETOOLONG)
         area = parent.area
         area.check_names(parent.name_bytes + len(place.name) + LINK_OVERHEAD_BYTES)
@@ -155,7 +161,7 @@ class MemoryTree:
             area.add_directory()
         else:
             area.add_file()
-        node = self._node(area, parent, parent.depth + 1, directory=directory)
+        node = self._node(area, parent, place.name, directory=directory)
         _attach(parent, place.name, node)
         return node
 
@@ -198,7 +204,8 @@ class MemoryTree:
             self._drop(target.node)
         _detach(source.parent, source.name)
         node.parent = target.parent
-        _set_depth(node, target.parent.depth + 1)
+        grown = target.parent.path_bytes + 1 + len(target.name) - node.path_bytes
+        _shift(node, target.parent.depth + 1 - node.depth, grown)
         _attach(target.parent, target.name, node)
 
     def opened(self, node: Node) -> None:
@@ -243,10 +250,10 @@ class MemoryTree:
             for folder in folders:
                 child = node.children.get(folder)
                 if child is None:
-                    child = tree._node(root.area, node, node.depth + 1, directory=True)
+                    child = tree._node(root.area, node, folder, directory=True)
                     _attach(node, folder, child)
                 node = child
-            child = tree._node(root.area, node, node.depth + 1, directory=False)
+            child = tree._node(root.area, node, leaf, directory=False)
             child.data = files[path]
             _attach(node, leaf, child)
 
@@ -316,17 +323,24 @@ def _check_rename(node: Node, source: Place, target: Place) -> None:
             raise Errno(EISDIR)
         if target.wants_directory or source.wants_directory:
             raise Errno(ENOTDIR)
-    if target.parent.depth + _height(node) > MAX_DEPTH:
+    height, longest = _extent(node)
+    if target.parent.depth + height > MAX_DEPTH:
+        raise Errno(ENAMETOOLONG)
+    if target.parent.path_bytes + 1 + len(target.name) + longest > MAX_PATH_BYTES:
         raise Errno(ENAMETOOLONG)
     if existing is None:
         node.area.check_names(target.parent.name_bytes + len(target.name) + LINK_OVERHEAD_BYTES)
 
 
-def _height(node: Node) -> int:
-    return 1 + max((_height(child) for child in node.children.values()), default=0) if node.is_directory else 1
+def _extent(node: Node) -> tuple[int, int]:
+    """(levels, longest path in bytes below the node) of a tree; levels count the node itself."""
+    below = [(*_extent(child), len(name)) for name, child in (node.children or {}).items()]
+    height = max((levels for levels, _, _ in below), default=0)
+    return 1 + height, max((1 + length + longest for _, longest, length in below), default=0)
 
 
-def _set_depth(node: Node, depth: int) -> None:
-    node.depth = depth
+def _shift(node: Node, levels: int, path_bytes: int) -> None:
+    node.depth += levels
+    node.path_bytes += path_bytes
     for child in (node.children or {}).values():
-        _set_depth(child, depth + 1)
+        _shift(child, levels, path_bytes)
