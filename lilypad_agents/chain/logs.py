@@ -1,0 +1,439 @@
+"""Log cursor: reads the events of our contracts by block range into SQLite, exactly once, and follows reorganisations.
+
+The cursor is a block number and its hash. Every advance first asks whether that block is still the chain's; if not, it
+walks back over stored checkpoints (each block that had a log, and each end of a range) to the last common one and
+deletes what came later. A range is fetched between two looks at its last block, which must agree, so that logs of two
+forks are never mixed, and is stored in one transaction with the cursor. Events only wake an agent; what to do is
+decided from state, so `new_logs` that a crash swallowed are not missed: they stand in the table.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from eth_utils import keccak
+
+from lilypad_agents.chain.abi import Abi, DecodedEvent, Event, checksum
+from lilypad_agents.chain.clock import ChainMoment
+from lilypad_agents.chain.codec import Call, quantity, to_bytes
+from lilypad_agents.chain.crash import NEVER, CrashPlan
+from lilypad_agents.chain.database import Database
+from lilypad_agents.chain.errors import ChainReset, RpcError
+from lilypad_agents.chain.rpc import Rpc
+from lilypad_agents.chain.types import BlockRef, Notify, silent
+from lilypad_agents.errors import ChainUnreachable
+
+_SCHEMA = (
+    """
+    CREATE TABLE chain_cursor (
+        name TEXT PRIMARY KEY, chain_id INTEGER NOT NULL, genesis BLOB NOT NULL, filter BLOB NOT NULL,
+        number INTEGER NOT NULL, hash BLOB) STRICT;
+    CREATE TABLE chain_checkpoint (
+        cursor TEXT NOT NULL, number INTEGER NOT NULL, hash BLOB NOT NULL,
+        PRIMARY KEY (cursor, number)) STRICT, WITHOUT ROWID;
+    CREATE TABLE chain_log (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, cursor TEXT NOT NULL, block_number INTEGER NOT NULL,
+        block_hash BLOB NOT NULL, log_index INTEGER NOT NULL, transaction_hash BLOB NOT NULL, address TEXT NOT NULL,
+        event TEXT NOT NULL, topic0 BLOB NOT NULL, topic1 BLOB, topic2 BLOB, topic3 BLOB, data BLOB NOT NULL,
+        UNIQUE (cursor, block_hash, log_index)) STRICT;
+    CREATE INDEX chain_log_block ON chain_log (cursor, block_number, log_index);
+    CREATE INDEX chain_log_event ON chain_log (cursor, event, topic1);
+    """,
+)
+_COLUMNS = "seq, block_number, block_hash, log_index, transaction_hash, address, topic0, topic1, topic2, topic3, data"
+_INCONSISTENT_LIMIT = 5
+
+
+@dataclass(frozen=True)
+class EventSource:
+    """A contract whose events are read; `events` None means all that its ABI declares."""
+
+    address: str
+    abi: Abi
+    events: tuple[str, ...] | None = None
+
+    def by_topic(self) -> dict[bytes, Event]:
+        """The chosen events by their topic. Raises AbiError for a name the ABI lacks."""
+        if self.events is None:
+            return dict(self.abi.events_by_topic)
+        return {event.topic: event for event in map(self.abi.event, self.events)}
+
+
+@dataclass(frozen=True)
+class CursorConfig:
+    """`confirmations`: blocks below the head that are left alone; spans and pages in blocks."""
+
+    confirmations: int = 0
+    first_span: int = 2_000
+    max_span: int = 50_000
+    ranges_per_advance: int = 16
+    keep_checkpoints: int = 4_096
+
+
+@dataclass(frozen=True)
+class Reorganisation:
+    """The chain below the cursor changed: `common` is the last shared block (None: nothing is shared but the genesis).
+
+    `depth`: blocks from the old cursor to the common block. `replaced` False: the node only has fewer blocks.
+    """
+
+    old: BlockRef
+    common: BlockRef | None
+    depth: int
+    replaced: bool
+
+
+@dataclass(frozen=True)
+class Advance:
+    """What one advance found: new events in chain order, events that are no more, and the head that was seen."""
+
+    new_logs: tuple[DecodedEvent, ...]
+    removed_logs: tuple[DecodedEvent, ...]
+    head: ChainMoment
+    cursor: int
+    caught_up: bool
+    reorganisation: Reorganisation | None = None
+
+
+@dataclass(frozen=True)
+class _Place:
+    number: int
+    hash: bytes | None
+
+
+class LogCursor:
+    """Reads `sources` from `start_block` on. One cursor per name and database; `advance` may be called by any thread."""
+
+    def __init__(
+        self,
+        database: Database,
+        rpc: Rpc,
+        sources: Sequence[EventSource],
+        *,
+        start_block: int = 0,
+        name: str = "main",
+        topics: Sequence[Any] = (),
+        config: CursorConfig | None = None,
+        notify: Notify = silent,
+        crash: CrashPlan = NEVER,
+    ) -> None:
+        """`topics`: further positions (1 to 3) of the JSON-RPC topic filter, after the events' own at position 0."""
+        self._database = database
+        self._rpc = rpc
+        self._config = config or CursorConfig()
+        self._name = name
+        self._start = start_block
+        self._notify = notify
+        self._crash = crash
+        self._events: dict[str, dict[bytes, Event]] = {}
+        for source in sources:
+            self._events.setdefault(checksum(source.address), {}).update(source.by_topic())
+        topic0 = sorted({"0x" + topic.hex() for events in self._events.values() for topic in events})
+        self._filter = {"address": sorted(self._events), "topics": [topic0, *topics]}
+        self._span = self._config.first_span
+        self._inconsistent = 0
+        self._lock = threading.Lock()
+        self._chain_checked = False
+        database.migrate("chain_logs", _SCHEMA)
+
+    # --- advancing -------------------------------------------------------------------------------------------------
+
+    def advance(self) -> Advance:
+        """Reads on from the cursor, for a bounded number of ranges; call again while not `caught_up`.
+
+        Raises ChainReset (other genesis: nothing is touched), ChainUnreachable, WrongChain, RpcError (a node that
+        keeps contradicting itself), AbiError (events that do not decode).
+        """
+        with self._lock:
+            if not self._chain_checked:
+                self._check_chain()
+            place = self._place()
+            head, still_there = self._look(place)
+            removed: list[DecodedEvent] = []
+            reorganisation = None
+            if not still_there:
+                reorganisation, removed = self._walk_back(place, head)
+            target = head.number - self._config.confirmations
+            new: list[DecodedEvent] = []
+            for _ in range(self._config.ranges_per_advance):
+                place = self._place()
+                if place.number >= target:
+                    break
+                taken = self._take_range(place, target, head)
+                if taken is None:
+                    break
+                new += taken
+            cursor = self._place().number
+            return Advance(tuple(new), tuple(removed), head, cursor, cursor >= target, reorganisation)
+
+    def rescan(self, blocks: int) -> tuple[DecodedEvent, ...]:
+        """Asks again for the last `blocks` up to the cursor and stores what was missed; part of a periodic reconcile."""
+        with self._lock:
+            place = self._place()
+            first = max(self._start, place.number - blocks + 1)
+            if place.hash is None or first > place.number:
+                return ()
+            fetched = self._fetch(first, place.number)
+            if fetched is None or fetched[0].hash != place.hash:
+                return ()
+            return tuple(self._store(fetched[1], place))
+
+    def _check_chain(self) -> None:
+        """Binds the cursor to chain id and genesis on first use; later refuses another genesis."""
+        chain_id = self._rpc.chain_id()
+        genesis = ChainMoment.parse(self._rpc.request("eth_getBlockByNumber", "0x0", False)).hash
+        wanted = keccak(text=repr((self._start, self._filter)))
+        rows = self._database.query("SELECT * FROM chain_cursor WHERE name = ?", (self._name,))
+        if rows and bytes(rows[0]["genesis"]) != genesis:
+            stored = bytes(rows[0]["genesis"])
+            raise ChainReset(
+                f"The chain {chain_id} was started anew: its first block is 0x{genesis.hex()}, the database was built on 0x{stored.hex()}.",
+                expected="0x" + stored.hex(),
+                found="0x" + genesis.hex(),
+            )
+        if not rows or bytes(rows[0]["filter"]) != wanted:
+            if rows:
+                self._notify("log_cursor_restarted", reason="other contracts, events or start block", cursor=self._name)
+            with self._database.transaction() as sql:
+                for table in ("chain_log", "chain_checkpoint"):
+                    sql.execute(f"DELETE FROM {table} WHERE cursor = ?", (self._name,))
+                row = (self._name, int(chain_id), genesis, wanted, self._start - 1, None)
+                sql.execute("INSERT OR REPLACE INTO chain_cursor VALUES (?, ?, ?, ?, ?, ?)", row)
+        self._chain_checked = True
+
+    def _place(self) -> _Place:
+        row = self._database.query("SELECT number, hash FROM chain_cursor WHERE name = ?", (self._name,))[0]
+        return _Place(row["number"], None if row["hash"] is None else bytes(row["hash"]))
+
+    def _look(self, place: _Place) -> tuple[ChainMoment, bool]:
+        """The head, and whether the cursor's block is still part of the chain; one request."""
+        calls = [_block("latest")]
+        if place.hash is not None:
+            calls.append(_block(place.number))
+        outcomes = [_value(outcome) for outcome in self._rpc.batch(calls)]
+        head = ChainMoment.parse(outcomes[0])
+        if place.hash is None:
+            return head, True
+        return head, outcomes[1] is not None and to_bytes(outcomes[1]["hash"]) == place.hash
+
+    def _take_range(self, place: _Place, target: int, head: ChainMoment) -> list[DecodedEvent] | None:
+        """Fetches and stores one range after `place`; None when the node's view moved meanwhile (try again later)."""
+        first = place.number + 1
+        while True:
+            last = min(target, first + self._span - 1)
+            try:
+                fetched = self._fetch(first, last, head if last == head.number else None)
+                break
+            except ChainUnreachable:
+                self._span = max(1, self._span // 2)  # the range may be what the node cannot answer in time
+                raise
+            except RpcError as error:
+                if last == first:
+                    raise
+                self._span = max(1, (last - first + 1) // 2)
+                self._notify("log_range_halved", span=self._span, reason=error.message)
+        if fetched is None:
+            self._inconsistent += 1
+            if self._inconsistent >= _INCONSISTENT_LIMIT:
+                raise RpcError(f"The node contradicts itself about the blocks {first} to {last}.", first=first, last=last)
+            return None
+        self._inconsistent = 0
+        if last - first + 1 >= self._span:
+            self._span = min(self._config.max_span, self._span + max(1, self._span // 8))
+        end, logs = fetched
+        return self._store(logs, _Place(end.number, end.hash), advance=True)
+
+    def _fetch(
+        self, first: int, last: int, head: ChainMoment | None = None
+    ) -> tuple[ChainMoment, list[Mapping[str, Any]]] | None:
+        """The last block of a range and the range's logs, or None when they do not belong together."""
+        if head is not None and first == last:
+            logs = self._rpc.request("eth_getLogs", {**self._filter, "blockHash": "0x" + head.hash.hex()})
+            return self._consistent(head, first, logs)
+        scope = {**self._filter, "fromBlock": hex(first), "toBlock": hex(last)}
+        outcomes = self._rpc.batch([_block(last), Call("eth_getLogs", (scope,)), _block(last)])
+        before, logs, after = (_value(outcome) for outcome in outcomes)
+        if before is None or after is None or before["hash"] != after["hash"]:
+            return None
+        return self._consistent(ChainMoment.parse(after), first, logs)
+
+    def _consistent(self, end: ChainMoment, first: int, logs: Any) -> tuple[ChainMoment, list[Mapping[str, Any]]] | None:
+        """Refuses logs outside the range, and two hashes for one block; drops what was not asked for."""
+        if not isinstance(logs, list):
+            raise RpcError("The node sent no list of logs.")
+        hashes = {end.number: end.hash}
+        kept = []
+        for log in logs:
+            if log.get("removed") or checksum(log["address"]) not in self._events:
+                continue
+            number, block_hash = quantity(log["blockNumber"]), to_bytes(log["blockHash"])
+            if not first <= number <= end.number or hashes.setdefault(number, block_hash) != block_hash:
+                return None
+            kept.append(log)
+        return end, sorted(kept, key=lambda log: (quantity(log["blockNumber"]), quantity(log["logIndex"])))
+
+    # --- storing ---------------------------------------------------------------------------------------------------
+
+    def _store(self, logs: Sequence[Mapping[str, Any]], end: _Place, *, advance: bool = False) -> list[DecodedEvent]:
+        """One transaction: logs (repeated ones are ignored), checkpoints, cursor. Returns the events that were new."""
+        new = []
+        with self._database.transaction(durable=False) as sql:
+            for log in logs:
+                row = _row(log)
+                event = self._events[row["address"]].get(row["topic0"])
+                if event is None:
+                    continue  # a node that ignores the topic filter
+                decoded = _decode(event, row)
+                if self._insert(sql, row, event.name):
+                    new.append(decoded)
+                checkpoint = (self._name, row["block_number"], row["block_hash"])
+                sql.execute("INSERT OR REPLACE INTO chain_checkpoint VALUES (?, ?, ?)", checkpoint)
+            if advance:
+                self._crash.point("logs.before_cursor")
+                self._move(sql, end)
+            self._crash.point("logs.before_commit")
+        self._crash.point("logs.after_commit")
+        return new
+
+    def _insert(self, sql: Any, row: Mapping[str, Any], event: str) -> bool:
+        values = (self._name, *(row[name] for name in _COLUMNS.split(", ")[1:]), event)
+        columns = f"cursor, {_COLUMNS.partition(', ')[2]}, event"
+        marks = ", ".join("?" * len(values))
+        return sql.execute(f"INSERT OR IGNORE INTO chain_log ({columns}) VALUES ({marks})", values).rowcount == 1
+
+    def _move(self, sql: Any, end: _Place) -> None:
+        sql.execute("UPDATE chain_cursor SET number = ?, hash = ? WHERE name = ?", (end.number, end.hash, self._name))
+        if end.hash is None:
+            return
+        sql.execute("INSERT OR REPLACE INTO chain_checkpoint VALUES (?, ?, ?)", (self._name, end.number, end.hash))
+        sql.execute(
+            "DELETE FROM chain_checkpoint WHERE cursor = ?1 AND number < "
+            "(SELECT number FROM chain_checkpoint WHERE cursor = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
+            (self._name, self._config.keep_checkpoints),
+        )
+
+    # --- reorganisations -------------------------------------------------------------------------------------------
+
+    def _walk_back(self, old: _Place, head: ChainMoment) -> tuple[Reorganisation, list[DecodedEvent]]:
+        """Goes to the newest checkpoint that the chain still has, and deletes the events above it."""
+        self._check_chain()  # another genesis is no reorganisation
+        common, replaced = self._common(head)
+        place = common or _Place(self._start - 1, None)
+        with self._database.transaction() as sql:
+            above = (self._name, place.number)
+            rows = sql.execute(
+                f"SELECT {_COLUMNS} FROM chain_log WHERE cursor = ? AND block_number > ? ORDER BY block_number, log_index", above
+            ).fetchall()
+            removed = [self._event(row) for row in rows]
+            sql.execute("DELETE FROM chain_log WHERE cursor = ? AND block_number > ?", above)
+            sql.execute("DELETE FROM chain_checkpoint WHERE cursor = ? AND number > ?", above)
+            self._move(sql, place)
+            self._crash.point("logs.walk_back.before_commit")
+        reorganisation = Reorganisation(
+            old=BlockRef(old.number, old.hash or b""),
+            common=BlockRef(common.number, common.hash or b"") if common else None,
+            depth=old.number - place.number,
+            replaced=replaced,
+        )
+        deep = replaced and reorganisation.depth > self._config.confirmations > 0
+        self._notify("chain_reorganised", alert=deep, depth=reorganisation.depth, removed=len(removed), common=str(reorganisation.common))
+        return reorganisation, removed
+
+    def _common(self, head: ChainMoment) -> tuple[_Place | None, bool]:
+        """The newest checkpoint that still holds, and whether any at or below the head does not."""
+        rows = self._database.query(
+            "SELECT number, hash FROM chain_checkpoint WHERE cursor = ? AND number <= ? ORDER BY number DESC",
+            (self._name, head.number),
+        )
+        replaced, start = False, 0
+        for size in (4 ** exponent for exponent in count(1)):
+            group = rows[start : start + min(size, 256)]
+            if not group:
+                return None, replaced
+            blocks = [_value(outcome) for outcome in self._rpc.batch([_block(row["number"]) for row in group])]
+            for row, block in zip(group, blocks, strict=True):
+                if block is not None and to_bytes(block["hash"]) == bytes(row["hash"]):
+                    return _Place(row["number"], bytes(row["hash"])), replaced
+                replaced = True
+            start += len(group)
+        raise AssertionError("unreachable")
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    def events(self, event: str | None = None, *, topic1: bytes | None = None) -> Iterator[DecodedEvent]:
+        """Stored events in chain order, all or those of one name and first indexed argument (32 bytes)."""
+        sql, values = f"SELECT {_COLUMNS} FROM chain_log WHERE cursor = ?", [self._name]
+        for column, value in (("event", event), ("topic1", topic1)):
+            if value is not None:
+                sql += f" AND {column} = ?"
+                values.append(value)
+        for row in self._database.query(sql + " ORDER BY block_number, log_index", values):
+            yield self._event(row)
+
+    def events_after(self, sequence: int, limit: int = 1_000) -> list[tuple[int, DecodedEvent]]:
+        """Stored events in the order of their storing, with their sequence numbers, for readers that keep their own place.
+
+        A reorganisation deletes rows; a reader that keeps derived state listens to `removed_logs` as well.
+        """
+        rows = self._database.query(
+            f"SELECT {_COLUMNS} FROM chain_log WHERE cursor = ? AND seq > ? ORDER BY seq LIMIT ?", (self._name, sequence, limit)
+        )
+        return [(row["seq"], self._event(row)) for row in rows]
+
+    def prune(self, before_block: int) -> int:
+        """Forgets events below a block, once nothing needs them; returns how many. The cursor stays."""
+        with self._database.transaction(durable=False) as sql:
+            return sql.execute(
+                "DELETE FROM chain_log WHERE cursor = ? AND block_number < ?", (self._name, before_block)
+            ).rowcount
+
+    def _event(self, row: Any) -> DecodedEvent:
+        return _decode(self._events[row["address"]][bytes(row["topic0"])], row)
+
+
+def _block(number: int | str) -> Call:
+    return Call("eth_getBlockByNumber", (hex(number) if isinstance(number, int) else number, False))
+
+
+def _value(outcome: Any) -> Any:
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def _row(log: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a log object of JSON-RPC. Raises RpcError when it is malformed."""
+    try:
+        topics = [to_bytes(topic) for topic in log["topics"]]
+        topics += [None] * (4 - len(topics))
+        return {
+            "block_number": quantity(log["blockNumber"]),
+            "block_hash": to_bytes(log["blockHash"]),
+            "log_index": quantity(log["logIndex"]),
+            "transaction_hash": to_bytes(log["transactionHash"]),
+            "address": checksum(log["address"]),
+            "topic0": topics[0] or b"",
+            "topic1": topics[1],
+            "topic2": topics[2],
+            "topic3": topics[3],
+            "data": to_bytes(log["data"]),
+        }
+    except (KeyError, TypeError) as error:
+        raise RpcError(f"The node sent a log without {error}.") from error
+
+
+def _decode(event: Event, row: Any) -> DecodedEvent:
+    topics = [bytes(row[name]) for name in ("topic0", "topic1", "topic2", "topic3") if row[name] is not None]
+    return DecodedEvent(
+        name=event.name,
+        args=event.decode(topics, bytes(row["data"])),
+        address=row["address"],
+        block_number=row["block_number"],
+        block_hash=bytes(row["block_hash"]),
+        transaction_hash=bytes(row["transaction_hash"]),
+        log_index=row["log_index"],
+    )
