@@ -106,7 +106,7 @@ async def push(
             await _put(client, store, root, _base(base_url), sign)
     except TimeoutError as error:
         raise PushRefused("the upload did not end in time", url=base_url, seconds=seconds) from error
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise PushRefused(f"the upload failed: {_cause(error)}", url=base_url) from error
 
 
@@ -144,14 +144,13 @@ class _Fetch:
         """Ask the sources in turn, and again as long as a round brought something that the one before had not."""
         await asyncio.to_thread(self._progress.absorb, self._store)
         usable = list(sources)
-        before = -1
-        while not self._progress.complete and self._progress.blocks > before:
-            before = self._progress.blocks if before >= 0 else 0
+        while not self._progress.complete:
+            before = self._progress.blocks
             for source in list(usable):
                 if not self._progress.complete and not await self._try(client, source):
                     usable.remove(source)
-        if not self._progress.complete:
-            raise self.unavailable("no source serves all of it")
+            if self._progress.blocks == before:
+                raise self.unavailable("no source serves all of it")
 
     def unavailable(self, reason: str) -> ContentUnavailable:
         """The error that says what every source answered."""
@@ -168,7 +167,7 @@ class _Fetch:
         except _SourceFailed as failure:
             self._answers[source.base_url] = str(failure)
             return not failure.lied
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             self._answers[source.base_url] = _cause(error)
         return True
 
@@ -316,12 +315,12 @@ async def _answer_of(response: httpx.Response) -> str:
 
 
 def _base(url: str) -> str:
-    """The URL without a final slash. Raises ValueError for anything but plain http(s) up to a path."""
+    """The URL without a final slash. Raises httpx.InvalidURL for anything but http(s) up to a path."""
     parsed = httpx.URL(url)
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ValueError("not an http(s) address")
+        raise httpx.InvalidURL("not an http(s) address")
     if parsed.userinfo or parsed.query or parsed.fragment:
-        raise ValueError("an address with a password, a query or a fragment is not used")
+        raise httpx.InvalidURL("an address with a password, a query or a fragment is not used")
     return str(parsed).rstrip("/")
 
 

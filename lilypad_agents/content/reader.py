@@ -14,7 +14,7 @@ from lilypad_agents.content.blocks import BlockSource, Get
 from lilypad_agents.content.cid import Cid
 from lilypad_agents.content.dagpb import Node, decode_node, node_tree_size
 from lilypad_agents.content.errors import InvalidBlock, UnexpectedKind
-from lilypad_agents.content.limits import CHUNK_BYTES, Limits
+from lilypad_agents.content.limits import CHUNK_BYTES, MAX_FOLDER_ENTRIES, Limits
 from lilypad_agents.content.unixfs import (
     FilePart,
     check_name,
@@ -79,7 +79,7 @@ def check_tree(source: BlockSource, root: Cid, limits: Limits) -> TreeSummary:
 
 def iter_file(source: BlockSource, cid: Cid, max_bytes: int) -> Iterator[bytes]:
     """The bytes of one file in chunks of at most 1 MiB. Raises UnexpectedKind for a folder."""
-    for event in walk(source, cid, Limits(max_bytes=max_bytes, max_entries=0, max_depth=0)):
+    for event in walk(source, cid, Limits(max_bytes=max_bytes, max_entries=MAX_FOLDER_ENTRIES, max_depth=1)):
         if isinstance(event, Folder):
             raise UnexpectedKind("the CID names a folder, not a file", cid=str(cid))
         if isinstance(event, Chunk):

@@ -41,6 +41,7 @@ from lilypad_agents.content.limits import MAX_BLOCK_BYTES
 DEFAULT_GRACE_SECONDS = 3600
 _MAX_PIN_NAME = 200
 _SWEEP_BATCH = 64
+# File times come from a coarser clock than `time.time()`; a block touched after the cut-off must never look older.
 _CLOCK_GRAIN_SECONDS = 1
 
 
@@ -171,7 +172,7 @@ class LocalStore:
         Blocks put or touched within the last `grace_seconds` of this machine's clock stay: they may belong to content
         that is still arriving. Several processes may collect, write and pin at once.
         """
-        cutoff = time.time() - grace_seconds - _CLOCK_GRAIN_SECONDS
+        cutoff = time.time() - max(0, grace_seconds) - _CLOCK_GRAIN_SECONDS
         expired = self._drop_expired(now)
         live = self._mark(pin.root for pin in self.pins())
         blocks = size = 0
