@@ -12,7 +12,7 @@ from lilypad_agents.execution.errors import NameRefused
 
 MAX_NAME_BYTES = 255
 MAX_PATH_BYTES = 4096
-MAX_DEPTH = 32
+MAX_DEPTH = 31  # content trees have at most 32 levels, and a result adds `outputs/`
 _FROZEN = unicodedata.ucd_3_2_0
 # Controls, formats (bidi overrides, zero-width), surrogates, private use, unassigned, line and paragraph separators.
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -46,7 +46,7 @@ def name_problem(name: str) -> str | None:
 
 
 def check_path(path: str, *, field: str = "path") -> str:
-    """`path` itself if it is a safe relative path of ordinary names, at most 32 deep; raises NameRefused otherwise."""
+    """`path` itself if it is a safe relative path of ordinary names, at most 31 deep; raises NameRefused otherwise."""
     parts = path.split("/")
     if len(parts) > MAX_DEPTH:
         raise NameRefused(f"{field}: {len(parts)} levels deep, {MAX_DEPTH} are allowed", depth=len(parts))

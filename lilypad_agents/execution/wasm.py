@@ -12,9 +12,9 @@ import json
 import threading
 import time
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import Iterator, Mapping
+from typing import TYPE_CHECKING, Iterator, Mapping
 
 import wasmtime
 from wasmtime import TrapCode
@@ -26,6 +26,11 @@ from lilypad_agents.execution.wasi import binding
 from lilypad_agents.execution.wasi.ends import GuestExit, HostFault, OutOfFuel, QuotaExceeded
 from lilypad_agents.execution.wasi.host import WASI_SCHEDULE, Host
 from lilypad_agents.execution.wasi.memfs import walk_files
+
+if TYPE_CHECKING:
+    from lilypad_agents.execution.inputs import Inputs
+    from lilypad_agents.execution.job import Limits
+    from lilypad_agents.execution.manifest import Manifest
 
 ENGINE_VERSION = version("wasmtime")
 ENGINE_ID = f"wasmtime-{ENGINE_VERSION}"
@@ -254,3 +259,24 @@ def _first_line(failure: Exception) -> str:
     lines = [line.strip() for line in str(failure).splitlines() if line.strip()]
     text = next((line for line in lines[1:] if line != "Caused by:"), lines[0] if lines else "unknown reason")
     return ascii(text)[1:-1][:200]
+
+
+def run(
+    manifest: "Manifest",
+    wasm: bytes,
+    inputs: "Inputs",
+    *,
+    files: Mapping[str, bytes] | None = None,
+    artifacts: Mapping[str, bytes] | None = None,
+    deal_seed: bytes = bytes(32),
+    limits: "Limits | None" = None,
+    cache: CompileCache | None = None,
+) -> RunResult:
+    """Runs a module once in this process (local runs, tests); agents use `worker.WorkerPool` with `prepare.prepare`.
+
+    `limits` replaces the module's own. Raises what `prepare` and `WasmEngine.run` raise.
+    """
+    from lilypad_agents.execution.prepare import prepare
+
+    spec = prepare(manifest, wasm, inputs, files=files, artifacts=artifacts, deal_seed=deal_seed)
+    return WasmEngine(cache).run(spec if limits is None else replace(spec, limits=limits))

@@ -16,9 +16,10 @@ from lilypad_agents.execution.wasi.abi import (
 )
 from lilypad_agents.execution.wasi.ends import QuotaExceeded
 
-# A UnixFS directory must fit one block of 256 KiB (notes/execution.md section 6); a link costs its name plus at most
-# 60 bytes of hash, size and framing.
+# A UnixFS directory must fit one block of 256 KiB and 1000 entries (notes/execution.md section 6); a link costs its name
+# plus at most 60 bytes of hash, size and framing.
 DIRECTORY_BLOCK_BYTES = 256 * 1024
+DIRECTORY_ENTRIES = 1000
 LINK_OVERHEAD_BYTES = 64
 
 
@@ -56,8 +57,12 @@ class Area:
             self._refuse("outputFiles")
         self.directories += 1
 
-    def check_names(self, total: int) -> None:
-        if total > DIRECTORY_BLOCK_BYTES:
+    def check_directory(self, node: "Node", name: bytes) -> None:
+        """Whether a result could still hold directory `node` with one more name; other areas have no such bound."""
+        if not self.strict:
+            return
+        grown = node.name_bytes + len(name) + LINK_OVERHEAD_BYTES
+        if grown > DIRECTORY_BLOCK_BYTES or len(node.names) >= DIRECTORY_ENTRIES:
             self._refuse("outputNames")
 
 
@@ -156,7 +161,7 @@ class MemoryTree:
         if parent.depth + 1 > MAX_DEPTH or parent.path_bytes + 1 + len(place.name) > MAX_PATH_BYTES:
             raise Errno(ENAMETOOLONG)
         area = parent.area
-        area.check_names(parent.name_bytes + len(place.name) + LINK_OVERHEAD_BYTES)
+        area.check_directory(parent, place.name)
         if directory:
             area.add_directory()
         else:
@@ -328,8 +333,8 @@ def _check_rename(node: Node, source: Place, target: Place) -> None:
         raise Errno(ENAMETOOLONG)
     if target.parent.path_bytes + 1 + len(target.name) + longest > MAX_PATH_BYTES:
         raise Errno(ENAMETOOLONG)
-    if existing is None:
-        node.area.check_names(target.parent.name_bytes + len(target.name) + LINK_OVERHEAD_BYTES)
+    if existing is None and source.parent is not target.parent:
+        node.area.check_directory(target.parent, target.name)
 
 
 def _extent(node: Node) -> tuple[int, int]:
