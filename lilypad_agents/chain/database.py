@@ -82,7 +82,9 @@ class Database:
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
-        """One write transaction; nested ones join the outer. `durable` False may lose it on power failure (caches).
+        """One write transaction; nested ones join the outer and its durability.
+
+        `durable` False may lose it on power failure, never on a kill (caches).
 
         Raises DiskFull, DatabaseCorrupt or DatabaseUnusable; then nothing of it is stored.
         """
