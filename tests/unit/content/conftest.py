@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 
@@ -116,6 +118,44 @@ def _served(app: Any) -> Iterator[str]:
         server.should_exit = True
         thread.join(20)
         listener.close()
+
+
+class AsgiClient:
+    """Speaks to an ASGI application without a socket, one request at a time."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(self._app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+                return await client.request(method, path, **options)
+
+        return asyncio.run(ask())
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("GET", path, **options)
+
+    def head(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("HEAD", path, **options)
+
+
+@pytest.fixture
+def speak_to() -> type[AsgiClient]:
+    return AsgiClient
+
+
+def unread(response: httpx.Response) -> httpx.Response:
+    """The response as it comes from a network: a stream that nobody has read yet."""
+    if not response.is_stream_consumed:
+        return response
+    return httpx.Response(response.status_code, headers=response.headers, stream=httpx.ByteStream(response.content))
+
+
+@pytest.fixture(name="unread")
+def unread_fixture() -> Callable[[httpx.Response], httpx.Response]:
+    return unread
 
 
 @pytest.fixture
