@@ -65,6 +65,21 @@ class PolicyUnsupported(LilypadError):
     exit_code = 10
 
 
+class EngineMismatch(ConfigurationError):
+    """The installed engine is not the one whose fuel this release counts."""
+
+    code = "engine-mismatch"
+    hint = "Install the dependencies that this release pins: `pip install -e .`."
+
+
+class ScheduleUnsupported(LilypadError):
+    """The module bills by a fuel schedule (engine and version) that this release does not count."""
+
+    code = "schedule-unsupported"
+    hint = "Run the release of Lilypad that has this schedule, or ask the publisher for a version under the present one."
+    exit_code = 10
+
+
 class CapacityExceeded(LilypadError):
     """All job slots of the worker pool are taken."""
 

@@ -12,12 +12,12 @@ import re
 import select
 import shutil
 import signal
-import stat
 from pathlib import Path
 
 from lilypad_agents.errors import UsageError
 from lilypad_agents.execution.cache import write_atomically
 from lilypad_agents.execution.errors import ResultRefused
+from lilypad_agents.execution.plainfile import read_plain
 
 _LABEL = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 KILL_WAIT_MS = 5_000
@@ -97,18 +97,3 @@ def start_time(pid: int) -> int:
 def boot_id() -> str:
     """Identity of this boot of the machine; process ids mean nothing across boots."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-
-
-def read_plain(path: Path, limit: int) -> bytes:
-    """A regular file with one link, at most `limit` bytes; ResultRefused for anything else, OSError if unreadable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            raise ResultRefused(f"{path.name} is no plain file")
-        if status.st_size > limit:
-            raise ResultRefused(f"{path.name} has {status.st_size} bytes, {limit} are allowed", bytes=status.st_size)
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise ResultRefused(f"{path.name} grew over {limit} bytes")
-    return data

@@ -7,10 +7,11 @@ import hashlib
 from typing import Callable, Mapping
 
 from lilypad_agents.execution.arguments import Substitution, check_total
-from lilypad_agents.execution.errors import ContentMismatch, InputsInvalid, ModuleBroken
+from lilypad_agents.execution.errors import ContentMismatch, InputsInvalid, ModuleBroken, ScheduleUnsupported
 from lilypad_agents.execution.inputs import Inputs, check_files
 from lilypad_agents.execution.job import JobSpec
 from lilypad_agents.execution.manifest import Manifest
+from lilypad_agents.execution.schedule import FUEL_SCHEDULE
 
 ContentCid = Callable[[bytes], str]
 RAW_BLOCK_BYTES = 1024 * 1024
@@ -41,9 +42,12 @@ def prepare(
 
     `files` maps the names in the inputs document to bytes, `artifacts` the manifest's paths to bytes; `deal_seed` is
     32 bytes derived from the deal. Raises ContentMismatch when bytes do not have the CID that was pinned (the job then
-    never starts), InputsInvalid, ModuleBroken for an engine other than wasm or another metering schedule.
+    never starts), InputsInvalid, ModuleBroken for an engine other than wasm, ScheduleUnsupported.
     """
     files, artifacts = files or {}, artifacts or {}
+    metering = manifest.metering
+    if metering.kind != "none" and metering.schedule != FUEL_SCHEDULE:
+        raise ScheduleUnsupported(f"the module is billed by {metering.schedule}, this release counts {FUEL_SCHEDULE}")
     if manifest.wasm is None:
         raise ModuleBroken(f"the module needs the engine {manifest.engine}, which this version does not run")
     if not manifest.is_source:

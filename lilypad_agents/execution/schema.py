@@ -145,7 +145,7 @@ def _check_bounded(schema: Mapping[str, Any], kind: str, path: str) -> None:
         if low is None or high is None:
             raise SchemaRefused(path, "needs minimum and maximum")
         if kind == "integer" and max(abs(low), abs(high)) > SAFE_INTEGER:
-            raise SchemaRefused(path, "has bounds above 2^53: take a string of digits")
+            raise SchemaRefused(path, "has bounds above 2^53 - 1: take a string of digits")
 
 
 def _check_defaults(schema: Mapping[str, Any], root: Mapping[str, Any], path: str) -> None:

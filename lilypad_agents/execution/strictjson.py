@@ -9,7 +9,7 @@ import rfc8785
 
 MAX_DEPTH = 32
 MAX_NODES = 10_000
-SAFE_INTEGER = 1 << 53
+SAFE_INTEGER = (1 << 53) - 1  # RFC 8785 serialises no larger integer
 
 
 class JsonRefused(ValueError):

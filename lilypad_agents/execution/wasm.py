@@ -20,22 +20,18 @@ import wasmtime
 from wasmtime import TrapCode
 
 from lilypad_agents.execution.cache import CompileCache
-from lilypad_agents.execution.errors import ModuleBroken
+from lilypad_agents.execution.errors import EngineMismatch, ModuleBroken
 from lilypad_agents.execution.job import ENGINE_EXIT_CODES, MACHINE_DEPENDENT, ExitClass, JobSpec, RunResult
+from lilypad_agents.execution.schedule import ENGINE_ID, FUEL_SCHEDULE, WASMTIME_VERSION
 from lilypad_agents.execution.wasi import binding
 from lilypad_agents.execution.wasi.ends import GuestExit, HostFault, OutOfFuel, QuotaExceeded
-from lilypad_agents.execution.wasi.host import WASI_SCHEDULE, Host
+from lilypad_agents.execution.wasi.host import Host
 from lilypad_agents.execution.wasi.memfs import walk_files
 
 if TYPE_CHECKING:
     from lilypad_agents.execution.inputs import Inputs
     from lilypad_agents.execution.job import Limits
     from lilypad_agents.execution.manifest import Manifest
-
-ENGINE_VERSION = version("wasmtime")
-ENGINE_ID = f"wasmtime-{ENGINE_VERSION}"
-# Fuel differs between wasmtime versions and with our charges for host calls, so both are in the schedule's name.
-FUEL_SCHEDULE = f"{ENGINE_ID}/{WASI_SCHEDULE}"
 
 MAX_WASM_BYTES = 64 * 1024 * 1024
 MAX_TABLE_ELEMENTS = 1_000_000
@@ -75,6 +71,8 @@ class WasmEngine:
     """
 
     def __init__(self, cache: CompileCache | None = None, *, opt_level: str = "speed") -> None:
+        if version("wasmtime") != WASMTIME_VERSION:
+            raise EngineMismatch(f"wasmtime {version('wasmtime')} is installed, this release counts fuel by {WASMTIME_VERSION}")
         config = wasmtime.Config()
         for name in _OFF:
             setattr(config, name, False)
@@ -84,7 +82,7 @@ class WasmEngine:
         config.cranelift_opt_level = opt_level
         self._engine = wasmtime.Engine(config)
         self._cache = cache
-        settings = [ENGINE_VERSION, opt_level, MAX_WASM_STACK, _ON, _OFF]
+        settings = [WASMTIME_VERSION, opt_level, MAX_WASM_STACK, _ON, _OFF]
         self._configuration = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
         self._lock = threading.Lock()
 

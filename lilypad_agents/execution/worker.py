@@ -26,7 +26,9 @@ from lilypad_agents.execution import wire
 from lilypad_agents.execution.errors import CapacityExceeded, ResultRefused, WorkerUnavailable
 from lilypad_agents.execution.framing import MAX_HEADER_BYTES, pack_spec, unpack, unpack_result, unpack_spec
 from lilypad_agents.execution.job import ENGINE_EXIT_CODES, MIB, ExitClass, JobOutcome, JobSpec, Limits, RunResult
-from lilypad_agents.execution.jobfolder import JobFolder, read_plain
+from lilypad_agents.execution.jobfolder import JobFolder
+from lilypad_agents.execution.plainfile import read_plain
+from lilypad_agents.execution.schedule import ENGINE_ID, FUEL_SCHEDULE
 
 START_SECONDS = 20
 # After its compile and wall time a job gets this long until the whole fork server counts as hanging.
@@ -247,8 +249,6 @@ def _read_outcome(folder: JobFolder, limits: Limits) -> JobOutcome:
 
 def timeout_result(limits: Limits) -> RunResult:
     """The result of a run that passed its wall time: equal on every machine where that happens."""
-    from lilypad_agents.execution.wasm import ENGINE_ID, FUEL_SCHEDULE  # the agent itself does not load the engine
-
     return RunResult(
         exit_code=ENGINE_EXIT_CODES[ExitClass.TIMEOUT], exit_class=ExitClass.TIMEOUT, stdout=b"", stderr=b"", outputs={},
         fuel=0, peak_memory=0, wall_ms=limits.wall_seconds * 1000, cpu_ms=0, engine=ENGINE_ID, schedule=FUEL_SCHEDULE,

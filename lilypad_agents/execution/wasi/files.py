@@ -5,11 +5,12 @@ from __future__ import annotations
 import struct
 from typing import Callable, Mapping
 
+from lilypad_agents.execution.schedule import BYTE_FUEL, ENTRY_FUEL
 from lilypad_agents.execution.wasi.abi import (
     EBADF, EFBIG, EINVAL, EISDIR, ENOTCAPABLE, ENOTDIR, ESPIPE, ESUCCESS, FD_APPEND, FD_FLAGS_ALL,
     RIGHT_READ, RIGHT_WRITE, TYPE_DIRECTORY, TYPE_REGULAR, TYPE_UNKNOWN, Errno,
 )
-from lilypad_agents.execution.wasi.host import BYTE_FUEL, ENTRY_FUEL, EPOCH_NS, Descriptor, Host
+from lilypad_agents.execution.wasi.host import EPOCH_NS, Descriptor, Host
 from lilypad_agents.execution.wasi.memfs import Node
 
 _MAX_OFFSET = (1 << 63) - 1

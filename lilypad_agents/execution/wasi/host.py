@@ -7,16 +7,11 @@ from dataclasses import dataclass
 from typing import Callable, Mapping
 
 from lilypad_agents.execution.job import JobSpec
+from lilypad_agents.execution.schedule import BYTE_FUEL, CALL_FUEL
 from lilypad_agents.execution.wasi.abi import EBADF, EMFILE, ENOTDIR, RIGHTS_ALL, RIGHTS_FILE, RIGHTS_STREAM, Errno
 from lilypad_agents.execution.wasi.ends import OutOfFuel, QuotaExceeded
 from lilypad_agents.execution.wasi.guest import GuestMemory
 from lilypad_agents.execution.wasi.memfs import Area, MemoryTree, Node
-
-# The published schedule of host calls; a change of any figure or of what is charged needs a new WASI_SCHEDULE.
-WASI_SCHEDULE = "lilypad-wasi-1"
-CALL_FUEL = 20_000  # each host call; 14 us of Python against 6-38e9 fuel per second of machine code
-BYTE_FUEL = 1  # each byte moved, made, zeroed or searched
-ENTRY_FUEL = 64  # each directory entry or tree node that a call has to look at
 
 EPOCH_NS = 1_700_000_000 * 1_000_000_000  # the clock's start and every file's times, ns since 1970
 CALL_NS = 1_000  # each host call moves the clock on by this, ns

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Callable, Mapping
 
 from lilypad_agents.execution.names import MAX_PATH_BYTES
+from lilypad_agents.execution.schedule import ENTRY_FUEL
 from lilypad_agents.execution.wasi.abi import (
     EEXIST, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTSUP, EROFS, ESUCCESS, FD_FLAGS_ALL, O_CREAT, O_DIRECTORY,
     O_EXCL, O_TRUNC, RIGHT_WRITE, Errno,
 )
 from lilypad_agents.execution.wasi.files import filestat
-from lilypad_agents.execution.wasi.host import ENTRY_FUEL, Host
+from lilypad_agents.execution.wasi.host import Host
 from lilypad_agents.execution.wasi.memfs import Place
 
 
