@@ -1,4 +1,4 @@
-"""From bytes to blocks: files as streams, folders from what they hold. Never more than one chunk of a file in memory."""
+"""From bytes to blocks: files as streams, folders from what they hold. One chunk of a file is in memory at a time."""
 
 from __future__ import annotations
 

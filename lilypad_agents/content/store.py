@@ -197,7 +197,7 @@ class LocalStore:
         folder = self._pins / sha256(name.encode("utf-8", "surrogatepass")).hex()[:40]
         return folder if root is None else folder / str(root)
 
-    def _write(self, path: Path, data: bytes) -> None:
+    def _write(self, path: Path, data: bytes, *, flush: bool = False) -> None:
         """Write a file whole or not at all. The shared lock must be held, so that `tmp` is not cleaned meanwhile."""
         if self._reserve and self.free_bytes() < len(data):
             raise StoreFull("less space is left than the configured reserve", reserve=self._reserve, size=len(data))
@@ -205,6 +205,8 @@ class LocalStore:
         try:
             with open(temporary, "xb", opener=_private_opener, buffering=0) as file:
                 _write_all(file.fileno(), data)
+                if flush:
+                    os.fsync(file.fileno())
             self._rename(temporary, path)
         except OSError as error:
             if error.errno in NO_SPACE:
@@ -238,7 +240,8 @@ class LocalStore:
     def _write_pin(self, pin: Pin) -> None:
         record = {"name": pin.name, "root": str(pin.root), "expires_at": pin.expires_at}
         with self._lock(fcntl.LOCK_SH):
-            self._write(self._pin_path(pin.name, pin.root), json.dumps(record).encode())
+            # Flushed before it is renamed: an earlier record must not give way to one that a power cut empties.
+            self._write(self._pin_path(pin.name, pin.root), json.dumps(record).encode(), flush=self._durable)
 
     def _restore_pin(self, pin: Pin, earlier: Pin | None) -> None:
         if earlier is None:
@@ -247,9 +250,8 @@ class LocalStore:
             self._write_pin(earlier)
 
     def _keep_blocks(self, pin: Pin) -> None:
-        """Touch every block of the DAG; when durable, flush the blocks, the pin and the folders that name them."""
-        record = self._pin_path(pin.name, pin.root)
-        folders = {self._blocks, self._pins, record.parent}
+        """Touch every block of the DAG; when durable, flush the blocks and the folders that name them and the pin."""
+        folders = {self._blocks, self._pins, self._pin_path(pin.name, None)}
         for cid in iter_dag(self.get, pin.root):
             path = self._path(cid)
             self._touch(cid, path)
@@ -257,8 +259,8 @@ class LocalStore:
                 _flush(path)
                 folders.add(path.parent)
         if self._durable:
-            for path in (record, *folders):
-                _flush(path)
+            for folder in folders:
+                _flush(folder)
 
     def _touch(self, cid: Cid, path: Path) -> None:
         with self._lock(fcntl.LOCK_SH):
@@ -362,7 +364,7 @@ def _check_pin(pin: Pin) -> None:
 
 
 def _read_pin(path: Path) -> Pin | None:
-    """The pin in a file, None when it is gone. One that cannot be read keeps its root for ever: losing data is worse."""
+    """The pin in a file, None when it is gone. One that cannot be read keeps its root: losing data is worse."""
     data, root = _read(path), _cid_of(path)
     if data is None or root is None:
         return None

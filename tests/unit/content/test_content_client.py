@@ -227,7 +227,9 @@ def test_fetch__no_sources__says_so(network, other_store, root: Cid) -> None:
         network.fetch(other_store, root)
 
 
-@pytest.mark.parametrize("url", ["ftp://x", "http://", "file:///etc/passwd", "http://u:p@x", "http://x?a=b", "nothing", ""])
+@pytest.mark.parametrize(
+    "url", ["ftp://x", "http://", "file:///etc/passwd", "http://u:p@x", "http://x?a=b", "nothing", ""]
+)
 def test_fetch__address_that_is_none__is_reported_and_skipped(network, other_store, root: Cid, url: str) -> None:
     async def run() -> None:
         async with httpx.AsyncClient(transport=httpx.MockTransport(network)) as client:
@@ -258,7 +260,7 @@ def test_fetch__each_source_has_another_half__they_complete_each_other(network, 
 
 
 def test_fetch__liar_is_found_out__is_asked_no_more(network, other_store, root: Cid) -> None:
-    """The liar's CAR is right but for its last block; the other source has nothing. A second round asks only that one."""
+    """The liar's CAR is right but for its last block; the other has nothing. A second round asks only that one."""
     network.hosts["poor"] = lambda request: httpx.Response(404)
     with pytest.raises(ContentUnavailable):
         network.fetch(other_store, root, "lying", "poor")
@@ -461,11 +463,10 @@ def test_fetch__own_gateway_with_rights__serves_the_party_only(serve, store, oth
     def sign(request: httpx.Request) -> None:
         request.headers["x-who"] = "creator"
 
-    url = serve(
-        create_gateway(
-            store, lambda cid, who: (cid, who) == (root, "creator"), identify=lambda request: request.headers.get("x-who")
-        )
-    )
+    def may(cid: Cid, who: str | None) -> bool:
+        return (cid, who) == (root, "creator")
+
+    url = serve(create_gateway(store, may, identify=lambda request: request.headers.get("x-who")))
     with pytest.raises(ContentUnavailable, match="HTTP 401 access-denied"):
         fetch_blocking(other_store, root, [Source(url)])
     other_store.put(root, store.get(root))

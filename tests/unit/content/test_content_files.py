@@ -28,7 +28,8 @@ from lilypad_agents.content.limits import CHUNK_BYTES, Limits
 from lilypad_agents.content.reader import read_tree
 from lilypad_agents.content.store import LocalStore
 
-TREE = {"exitCode": b"0", "stdout": b"moo\n", "stderr": b"", "outputs": {"a": {"b": b"1"}, "big": bytes(CHUNK_BYTES + 1)}}
+OUTPUTS = {"a": {"b": b"1"}, "big": bytes(CHUNK_BYTES + 1)}
+TREE = {"exitCode": b"0", "stdout": b"moo\n", "stderr": b"", "outputs": OUTPUTS}
 
 
 @pytest.fixture
@@ -109,7 +110,8 @@ def _setgid(path: Path) -> None:
 
 
 HOSTILE = [
-    _symlink_to_file, _symlink_to_folder, _dangling_symlink, _fifo, _socket, _hard_link, _hard_link_inside, _setuid, _setgid,
+    _symlink_to_file, _symlink_to_folder, _dangling_symlink, _fifo, _socket, _hard_link, _hard_link_inside, _setuid,
+    _setgid,
 ]  # fmt: skip
 
 

@@ -148,10 +148,17 @@ def test_get_car__tree__is_complete(public, other_store: LocalStore, root: Cid) 
 
 @pytest.mark.parametrize(
     ("scope", "of", "blocks"),
-    [("all", (), 7), ("entity", (), 1), ("block", (), 1), ("entity", ("big",), 3), ("block", ("big",), 1), ("all", ("big",), 3)],
+    [
+        ("all", "folder", 7),
+        ("entity", "folder", 1),
+        ("block", "folder", 1),
+        ("all", "file", 3),
+        ("entity", "file", 3),
+        ("block", "file", 1),
+    ],
 )
-def test_get_car__scope__sends_so_many_blocks(public, store, root: Cid, scope: str, of: tuple, blocks: int) -> None:
-    cid = add_bytes(store, TREE["outputs"]["big"]) if of else root
+def test_get_car__scope__sends_so_many_blocks(public, store, root: Cid, scope: str, of: str, blocks: int) -> None:
+    cid = root if of == "folder" else add_bytes(store, TREE["outputs"]["big"])
     response = public.get(f"/ipfs/{cid}", params={"format": "car", "dag-scope": scope})
     found = list(read_car([response.content]))
     assert found[0][0] == cid

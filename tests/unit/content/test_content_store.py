@@ -206,7 +206,9 @@ def _check_after_full(folder: Path, block_files: Files) -> None:
         assert store.get(Cid.parse(path.name))
 
 
-def test_put__file_size_limit_of_the_system__refuses_and_keeps_what_is_whole(tmp_path: Path, block_files: Files) -> None:
+def test_put__file_size_limit_of_the_system__refuses_and_keeps_what_is_whole(
+    tmp_path: Path, block_files: Files
+) -> None:
     """flt:F27: a file-size limit."""
     assert _fill(tmp_path / "limited") == 0
     _check_after_full(tmp_path / "limited", block_files)

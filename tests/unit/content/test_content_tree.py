@@ -128,7 +128,10 @@ def test_put_tree__cid_that_is_not_stored__is_refused(store: LocalStore) -> None
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "a/b", "/a", "a\0b", "a\nb", "\x7f", "\x85", "\x1b[2J", "e\u0301", "\ud800", "x" * 256, "\u00e9" * 128],
+    [
+        "", ".", "..", "a/b", "/a", "a\0b", "a\nb", "\x7f", "\x85", "\x1b[2J", "e\u0301", "\ud800", "x" * 256,
+        "\u00e9" * 128,
+    ],  # fmt: skip
 )
 def test_put_tree__unsafe_name__is_refused(name: str) -> None:
     """flt:S8, beh:K7"""
@@ -288,7 +291,9 @@ def test_walk__names_out_of_order_or_twice__is_refused(hostile, names: tuple[byt
         list(walk(hostile, root.cid, Limits()))
 
 
-@pytest.mark.parametrize("name", [b"", b".", b"..", b"../x", b"/etc", b"a\0", b"\n", b"\xff", "e\u0301".encode(), b"x" * 256])
+@pytest.mark.parametrize(
+    "name", [b"", b".", b"..", b"../x", b"/etc", b"a\0", b"\n", b"\xff", "e\u0301".encode(), b"x" * 256]
+)
 def test_walk__unsafe_name_in_a_folder__is_refused(hostile, name: bytes) -> None:
     """beh:K7, flt:S9: parent paths and absolute names."""
     root = hostile.folder((name, hostile.raw(b"x")))
@@ -352,7 +357,8 @@ def _file(hostile, parts: list[tuple[Stored, int]], sizes: list[int] | None = No
 
 def test_walk__file_in_another_layout__is_refused(hostile) -> None:
     full, half, rest = hostile.raw(bytes(MIB)), hostile.raw(bytes(MIB // 2)), hostile.raw(b"x")
-    inner = hostile.node([Link(full.cid, b"", MIB)], b"\x08\x02\x18" + encode_varint(MIB) + b"\x20" + encode_varint(MIB))
+    mib = encode_varint(MIB)
+    inner = hostile.node([Link(full.cid, b"", MIB)], b"\x08\x02\x18" + mib + b"\x20" + mib)
     layouts = {
         "one chunk behind a link": _file(hostile, [(full, MIB)]),
         "short chunk first": _file(hostile, [(half, MIB // 2), (full, MIB)]),
