@@ -253,6 +253,23 @@ def test_add_directory__file_swapped_for_a_link_between_look_and_open__is_refuse
         add_directory(store, folder)
 
 
+def test_add_directory__file_swapped_for_another_between_look_and_open__is_refused(
+    store: LocalStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """flt:S8"""
+    real_stat = os.stat
+
+    def stat_then_swap(name, **options):
+        status = real_stat(name, **options)
+        (folder.parent / "new").write_bytes(b"more")
+        (folder.parent / "new").rename(folder / "stdout")
+        return status
+
+    monkeypatch.setattr(files.os, "stat", stat_then_swap)
+    with pytest.raises(UnsafeFile, match="replaced"):
+        add_directory(store, folder)
+
+
 def test_add_directory__file_swapped_for_a_fifo_between_look_and_open__does_not_hang(
     store: LocalStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

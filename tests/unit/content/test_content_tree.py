@@ -355,10 +355,19 @@ def _file(hostile, parts: list[tuple[Stored, int]], sizes: list[int] | None = No
     return hostile.node([Link(part.cid, b"", part.tree_size) for part, _ in parts], data).cid
 
 
+def _full_node(leaf: Stored) -> tuple[list[Link], bytes]:
+    node = file_node([FilePart(leaf.cid, MIB, 0, MIB)] * MAX_FANOUT)
+    return list(node.links), node.data
+
+
 def test_walk__file_in_another_layout__is_refused(hostile) -> None:
     full, half, rest = hostile.raw(bytes(MIB)), hostile.raw(bytes(MIB // 2)), hostile.raw(b"x")
     mib = encode_varint(MIB)
     inner = hostile.node([Link(full.cid, b"", MIB)], b"\x08\x02\x18" + mib + b"\x20" + mib)
+    empty = hostile.node([], b"\x08\x01")
+    big = hostile.node(*_full_node(full))
+    posing = hostile.raw(encode_node(Node((Link(rest.cid, b"", 1),), b"\x08\x02\x18\x01\x20\x01")))
+    posing = Stored(posing.cid, posing.tree_size + 1)
     layouts = {
         "one chunk behind a link": _file(hostile, [(full, MIB)]),
         "short chunk first": _file(hostile, [(half, MIB // 2), (full, MIB)]),
@@ -369,6 +378,8 @@ def test_walk__file_in_another_layout__is_refused(hostile) -> None:
         "size without link": _file(hostile, [(full, MIB)], sizes=[MIB, 1]),
         "link without size": _file(hostile, [(full, MIB), (rest, 1), (rest, 1)], sizes=[MIB, 1]),
         "node among leaves": _file(hostile, [(full, MIB), (inner, 1)]),
+        "node block as leaf": _file(hostile, [(full, MIB), (Stored(empty.cid, 4), 4)]),
+        "raw block as node": _file(hostile, [(big, MIB << 10), (posing, 1)]),
         "leaf longer than stated": _file(hostile, [(full, MIB), (half, 1)], sizes=[MIB, 1]),
     }
     for layout, root in layouts.items():
