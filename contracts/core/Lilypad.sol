@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {ILilypad} from "../interfaces/ILilypad.sol";
 import {Closing, Opening, ResultOpening, Settlement, SignedResult, Step} from "../types/Calls.sol";
 import {Deal} from "../types/Deal.sol";
@@ -15,7 +14,7 @@ import {LilypadVerification} from "./LilypadVerification.sol";
 /// delegates, nonces: LilypadConsent. Numbers: LilypadRules. The life of a deal: LilypadOpening, LilypadResults, LilypadVerification.
 /// No call but deposit and withdraw hands control to anybody: signatures of contracts are asked by static calls.
 contract Lilypad is LilypadVerification {
-    constructor(Parameters memory parameters_) EIP712("Lilypad", "1") LilypadRules(parameters_) {}
+    constructor(Parameters memory parameters_) LilypadRules(parameters_) {}
 
     // ---- opening
 
@@ -29,20 +28,6 @@ contract Lilypad is LilypadVerification {
         for (uint256 i = 0; i < openings.length; i++) {
             _openWhatCanBe(i, openings[i]);
         }
-    }
-
-    /// @inheritdoc ILilypad
-    function openFunded(
-        address owner,
-        uint256 amount,
-        uint256 deadline,
-        uint8 v,
-        bytes32 r,
-        bytes32 s,
-        Opening calldata opening
-    ) external nonReentrant returns (DealId[] memory dealIds) {
-        _depositWithPermit(_tokenOf(opening), owner, amount, deadline, v, r, s);
-        (dealIds,) = _openAll(opening);
     }
 
     /// @inheritdoc ILilypad
@@ -176,19 +161,19 @@ contract Lilypad is LilypadVerification {
     }
 
     /// @inheritdoc ILilypad
-    function stepBatch(Step step, bytes32[12][] calldata records) external {
+    function stepBatch(Step step, bytes32[12][] calldata records, uint256 maxAdvance) external {
         for (uint256 i = 0; i < records.length; i++) {
-            _skipOn(i, _step(step, records[i]));
+            _skipOn(i, _step(step, records[i], maxAdvance));
         }
     }
 
-    function _step(Step step, bytes32[12] calldata record) private returns (bytes memory) {
+    function _step(Step step, bytes32[12] memory record, uint256 maxAdvance) private returns (bytes memory) {
         if (step == Step.TimeoutSubmit) return _timeoutSubmit(record);
         if (step == Step.TimeoutReveal) return _timeoutReveal(record);
         if (step == Step.TimeoutMediation) return _timeoutMediation(record);
         if (step == Step.Challenge) return _challenge(record);
         if (step == Step.ChallengeDelivery) return _challengeDelivery(record);
-        if (step == Step.Audit) return _audit(record, 0);
+        if (step == Step.Audit) return _audit(record, maxAdvance);
         return _repayAdvance(record);
     }
 
@@ -221,7 +206,7 @@ contract Lilypad is LilypadVerification {
 
     /// @inheritdoc ILilypad
     function digestOf(bytes32 structHash) external view returns (bytes32) {
-        return _hashTypedDataV4(structHash);
+        return _digestOf(structHash);
     }
 
     // ---- internals
@@ -229,10 +214,6 @@ contract Lilypad is LilypadVerification {
     function _submitOpened(Deal memory deal, DealId dealId, ResultOpening calldata result) private {
         bytes32 digest = _digest(result.head, result.content);
         _revertWith(_submitAsProvider(dealId, _commitment(dealId, deal.provider, digest, result.salt)));
-    }
-
-    function _tokenOf(Opening calldata opening) private pure returns (address) {
-        return address(uint160(uint256(opening.resource[1])));
     }
 
     function _skipOn(uint256 index, bytes memory failure) private {

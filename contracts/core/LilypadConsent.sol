@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
 import {ILilypadConsent} from "../interfaces/ILilypadConsent.sol";
@@ -9,7 +9,7 @@ import {LilypadPayments} from "./LilypadPayments.sol";
 
 /// @title Who speaks for an account
 /// @dev `tx.origin` is never read. Every check answers with the key that spoke (the account itself or a delegate), 0 for no consent.
-abstract contract LilypadConsent is LilypadPayments, ILilypadConsent, EIP712 {
+abstract contract LilypadConsent is LilypadPayments, ILilypadConsent {
     uint8 internal constant SCOPE_OFFERS = 1;
     uint8 internal constant SCOPE_RESULTS = 2;
     uint8 internal constant SCOPE_ACCEPTANCE = 4;
@@ -28,6 +28,14 @@ abstract contract LilypadConsent is LilypadPayments, ILilypadConsent, EIP712 {
     mapping(address account => mapping(uint256 index => uint256)) internal _jobNonces;
     /// @dev Eight counters of 32 bits a word.
     mapping(address account => mapping(uint256 index => uint256)) internal _resourceUses;
+
+    bytes32 private immutable DOMAIN_SEPARATOR;
+    uint256 private immutable DEPLOYED_ON;
+
+    constructor() {
+        DOMAIN_SEPARATOR = _domainSeparator();
+        DEPLOYED_ON = block.chainid;
+    }
 
     // ---- approvals and delegates
 
@@ -108,7 +116,25 @@ abstract contract LilypadConsent is LilypadPayments, ILilypadConsent, EIP712 {
         view
         returns (address)
     {
-        return _consenter(account, _hashTypedDataV4(structHash), signature, scope);
+        return _consenter(account, _digestOf(structHash), signature, scope);
+    }
+
+    /// @dev EIP-712, with the chain id read live: after a fork of the chain, signatures for the other half are worthless.
+    function _digestOf(bytes32 structHash) internal view returns (bytes32) {
+        bytes32 separator = block.chainid == DEPLOYED_ON ? DOMAIN_SEPARATOR : _domainSeparator();
+        return MessageHashUtils.toTypedDataHash(separator, structHash);
+    }
+
+    function _domainSeparator() private view returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+                keccak256("Lilypad"),
+                keccak256("1"),
+                block.chainid,
+                address(this)
+            )
+        );
     }
 
     function _consenter(address account, bytes32 digest, bytes calldata signature, uint8 scope)
@@ -125,10 +151,11 @@ abstract contract LilypadConsent is LilypadPayments, ILilypadConsent, EIP712 {
         if (kind == KIND_OWN_KEY && signature.length == 66) {
             return _recover(digest, signature[1:]) == account ? account : address(0);
         }
-        if (kind == KIND_DELEGATE && signature.length == 86) {
+        if (kind == KIND_DELEGATE && signature.length > 21) {
+            // The delegate signs in its own way. Its own delegates do not count: nobody has rights in scope 0.
             address key = address(bytes20(signature[1:21]));
-            bool valid = _recover(digest, signature[21:]) == key && _scopeOf(account, key) & scope != 0;
-            return valid ? key : address(0);
+            if (_scopeOf(account, key) & scope == 0) return address(0);
+            return _consenter(key, digest, signature[21:], 0);
         }
         if (kind == KIND_CONTRACT) return _isValidContractSignature(account, digest, signature[1:]) ? account : address(0);
         return address(0);

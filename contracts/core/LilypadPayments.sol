@@ -136,6 +136,7 @@ abstract contract LilypadPayments is ILilypadPayments, ReentrancyGuardTransient 
     }
 
     function _credit(address token, address account, uint256 amount) internal {
+        if (amount == 0) return;
         _accounts[token][account] = _accounts[token][account].addFree(amount);
     }
 

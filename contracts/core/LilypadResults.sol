@@ -13,6 +13,7 @@ import {LilypadOpening} from "./LilypadOpening.sol";
 abstract contract LilypadResults is LilypadOpening {
     using DealLib for Deal;
     using DealLib for bytes32[12];
+    using DealLib for bytes32[10];
     using JobOfferLib for JobOffer;
 
     bytes32 private constant RESULT_TYPEHASH = keccak256("Result(bytes32 dealId,uint176 commitment)");
@@ -34,44 +35,50 @@ abstract contract LilypadResults is LilypadOpening {
         uint256 toFund;
     }
 
+    /// @dev What a late provider pays beyond the penalty, smallest units, and who earns the bounty (0: nobody).
+    struct Lateness {
+        uint256 premium;
+        uint256 claim;
+        address keeper;
+    }
+
     // ---- submitting
 
-    function _submit(DealId dealId, DealWord word, uint176 commitment) internal returns (bytes memory) {
-        if (word.status() != Status.Agreed) return _notIn(dealId, word, Status.Agreed);
+    function _submit(DealId dealId, DealWord word, uint176 commitment) internal returns (bytes memory failure) {
+        if (!word.isIn(Status.Agreed)) return _notIn(dealId, word, Status.Agreed);
         if (block.timestamp > word.deadline()) return _passed(dealId, word.deadline());
-        if (commitment == 0) return abi.encodeWithSelector(CommitmentZero.selector, dealId);
+        if (commitment == 0) return _failure(CommitmentZero.selector, _word(dealId));
         uint32 period = word.isAuditable() ? _currentPeriod() : 0;
         uint256 judgeDeadline = block.timestamp + word.judgeWindow();
         _move(dealId, word, DealWordLib.resultsSubmitted(commitment, judgeDeadline, period));
         emit ResultSubmitted(dealId, word.provider(), commitment, judgeDeadline, period);
-        return "";
     }
 
-    function _submitAsProvider(DealId dealId, uint176 commitment) internal returns (bytes memory) {
+    function _submitAsProvider(DealId dealId, uint176 commitment) internal returns (bytes memory failure) {
         DealWord word = _deals[dealId];
-        if (word.status() != Status.Agreed) return _notIn(dealId, word, Status.Agreed);
+        if (!word.isIn(Status.Agreed)) return _notIn(dealId, word, Status.Agreed);
         if (!_isActor(word.provider(), SCOPE_RESULTS)) {
-            return abi.encodeWithSelector(NotAuthorised.selector, word.provider(), msg.sender, SCOPE_RESULTS);
+            return _failure(NotAuthorised.selector, _word(word.provider()), _word(msg.sender), SCOPE_RESULTS);
         }
         return _submit(dealId, word, commitment);
     }
 
-    function _submitSigned(SignedResult calldata result) internal returns (bytes memory) {
+    function _submitSigned(SignedResult calldata result) internal returns (bytes memory failure) {
         DealId dealId = DealId.wrap(result.dealId);
         DealWord word = _deals[dealId];
-        if (word.status() != Status.Agreed) return _notIn(dealId, word, Status.Agreed);
+        if (!word.isIn(Status.Agreed)) return _notIn(dealId, word, Status.Agreed);
         bytes32 hash = keccak256(abi.encode(RESULT_TYPEHASH, result.dealId, result.commitment));
         if (_signerOf(word.provider(), hash, result.signature, SCOPE_RESULTS) == address(0)) {
-            return abi.encodeWithSelector(SignatureInvalid.selector, hash, word.provider());
+            return _failure(SignatureInvalid.selector, uint256(hash), _word(word.provider()));
         }
         return _submit(dealId, word, result.commitment);
     }
 
-    function _decline(bytes32[12] calldata record, bytes32[4] calldata words) internal returns (bytes memory failure) {
+    function _decline(bytes32[12] memory record, bytes32[4] memory words) internal returns (bytes memory failure) {
         (Deal memory deal, DealId dealId, DealWord word) = _find(record);
-        if (word.status() != Status.Agreed) return _notIn(dealId, word, Status.Agreed);
+        if (!word.isIn(Status.Agreed)) return _notIn(dealId, word, Status.Agreed);
         if (!_isActor(deal.provider, SCOPE_RESULTS)) {
-            return abi.encodeWithSelector(NotAuthorised.selector, deal.provider, msg.sender, SCOPE_RESULTS);
+            return _failure(NotAuthorised.selector, _word(deal.provider), _word(msg.sender), SCOPE_RESULTS);
         }
         uint256 until = word.deadline() - deal.submitWindow + deal.submitWindow / 4;
         if (block.timestamp > until) return _passed(dealId, until);
@@ -79,7 +86,7 @@ abstract contract LilypadResults is LilypadOpening {
         job.load(words);
         job.share(words, deal.token, deal.module, deal.pool, deal.solver, deal.provider);
         bytes32 hash = job.structHash();
-        if (hash != deal.jobOfferHash) return abi.encodeWithSelector(SignatureInvalid.selector, hash, deal.creator);
+        if (hash != deal.jobOfferHash) return _failure(SignatureInvalid.selector, uint256(hash), _word(deal.creator));
 
         _jobNonces[job.creator][job.nonce >> 7] &= ~(1 << (job.nonce & 127));
         uint256 cost = _value(deal) * DECLINE_BPS / BPS;
@@ -94,7 +101,8 @@ abstract contract LilypadResults is LilypadOpening {
     // ---- settling
 
     function _settleAll(Settlement calldata settlement) internal {
-        (Deal memory deal, Totals memory totals) = (DealLib.loadShared(settlement.shared), _noTotals());
+        Deal memory deal = DealLib.loadShared(settlement.shared);
+        Totals memory totals;
         for (uint256 i = 0; i < settlement.items.length; i++) {
             _revertWith(_settleItem(deal, totals, settlement.items[i]));
         }
@@ -102,7 +110,8 @@ abstract contract LilypadResults is LilypadOpening {
     }
 
     function _settleWhatCanBe(uint256 index, Settlement calldata settlement) internal {
-        (Deal memory deal, Totals memory totals) = (DealLib.loadShared(settlement.shared), _noTotals());
+        Deal memory deal = DealLib.loadShared(settlement.shared);
+        Totals memory totals;
         for (uint256 i = 0; i < settlement.items.length; i++) {
             bytes memory failure = _settleItem(deal, totals, settlement.items[i]);
             if (failure.length != 0) emit Skipped(index, i, failure);
@@ -116,7 +125,7 @@ abstract contract LilypadResults is LilypadOpening {
     {
         bytes32 digest = _digest(result.head, result.content);
         _revertWith(_checkWaiver(deal, dealId, _deals[dealId], digest, waiver));
-        Totals memory totals = _noTotals();
+        Totals memory totals;
         _accept(deal, dealId, totals, result.head, digest);
         _writeTotals(deal, totals);
     }
@@ -129,7 +138,7 @@ abstract contract LilypadResults is LilypadOpening {
         deal.jobOfferHash = item.jobOfferHash;
         DealId dealId = _idOf(deal);
         DealWord word = _deals[dealId];
-        if (word.status() != Status.ResultsSubmitted) return _notIn(dealId, word, Status.ResultsSubmitted);
+        if (!word.isIn(Status.ResultsSubmitted)) return _notIn(dealId, word, Status.ResultsSubmitted);
         if (block.timestamp > word.deadline() + REVEAL_WINDOW) return _passed(dealId, word.deadline() + REVEAL_WINDOW);
         bytes32 digest = _digest(item.head, item.content);
         failure = _checkCommitment(dealId, word, deal.provider, digest, item.salt);
@@ -148,15 +157,15 @@ abstract contract LilypadResults is LilypadOpening {
         DealWord word,
         bytes32 digest,
         SettledItem calldata item
-    ) private view returns (bytes memory) {
+    ) private view returns (bytes memory failure) {
         if (block.timestamp <= word.deadline()) {
             if (item.agreement == Agreement.Acceptance) {
                 bytes32 hash = keccak256(abi.encode(ACCEPTANCE_TYPEHASH, dealId, digest));
                 if (_signerOf(deal.creator, hash, item.signature, SCOPE_ACCEPTANCE) == address(0)) {
-                    return abi.encodeWithSelector(SignatureInvalid.selector, hash, deal.creator);
+                    return _failure(SignatureInvalid.selector, uint256(hash), _word(deal.creator));
                 }
             } else if (!_isActor(deal.creator, SCOPE_ACCEPTANCE)) {
-                return abi.encodeWithSelector(AgreementMissing.selector, dealId, word.deadline());
+                return _failure(AgreementMissing.selector, _word(dealId), word.deadline());
             }
         }
         return _checkSpared(deal, dealId, word);
@@ -165,11 +174,11 @@ abstract contract LilypadResults is LilypadOpening {
     function _checkWaiver(Deal memory deal, DealId dealId, DealWord word, bytes32 digest, bytes calldata signature)
         private
         view
-        returns (bytes memory)
+        returns (bytes memory failure)
     {
         bytes32 hash = keccak256(abi.encode(WAIVER_TYPEHASH, WAIVER_STATEMENT, dealId, digest));
         if (_signerOf(deal.creator, hash, signature, SCOPE_ACCEPTANCE) == address(0)) {
-            return abi.encodeWithSelector(SignatureInvalid.selector, hash, deal.creator);
+            return _failure(SignatureInvalid.selector, uint256(hash), _word(deal.creator));
         }
         return _checkNotDrawn(deal, dealId, word);
     }
@@ -188,8 +197,6 @@ abstract contract LilypadResults is LilypadOpening {
         emit DealAccepted(dealId, deal.creator, deal.provider, digest, charge.gross);
     }
 
-    function _noTotals() private pure returns (Totals memory totals) {}
-
     /// @dev The group's deals share token, pool, version, solver, strategy, creator and provider.
     function _writeTotals(Deal memory deal, Totals memory totals) private {
         if (totals.creatorUnlocked == 0) return;
@@ -201,56 +208,51 @@ abstract contract LilypadResults is LilypadOpening {
 
     // ---- ends without a result, or without an opening
 
-    function _timeoutSubmit(bytes32[12] calldata record) internal returns (bytes memory) {
+    function _timeoutSubmit(bytes32[12] memory record) internal returns (bytes memory failure) {
         (Deal memory deal, DealId dealId, DealWord word) = _find(record);
-        if (word.status() != Status.Agreed) return _notIn(dealId, word, Status.Agreed);
+        if (!word.isIn(Status.Agreed)) return _notIn(dealId, word, Status.Agreed);
         if (block.timestamp <= word.deadline()) return _ahead(dealId, word.deadline());
-        _endLate(deal, dealId, word, 0, 0, msg.sender);
-        return "";
+        _endLate(deal, dealId, word, Lateness({premium: 0, claim: 0, keeper: msg.sender}));
     }
 
-    function _timeoutReveal(bytes32[12] calldata record) internal returns (bytes memory failure) {
+    function _timeoutReveal(bytes32[12] memory record) internal returns (bytes memory failure) {
         (Deal memory deal, DealId dealId, DealWord word) = _find(record);
-        if (word.status() != Status.ResultsSubmitted) return _notIn(dealId, word, Status.ResultsSubmitted);
+        if (!word.isIn(Status.ResultsSubmitted)) return _notIn(dealId, word, Status.ResultsSubmitted);
         uint256 until = word.deadline() + REVEAL_WINDOW;
         if (block.timestamp <= until) return _ahead(dealId, until);
         failure = _checkSpared(deal, dealId, word);
         if (failure.length != 0) return failure;
-        _endLate(deal, dealId, word, _premiumUp(deal), 0, msg.sender);
+        _endLate(deal, dealId, word, Lateness({premium: _premiumUp(deal), claim: 0, keeper: msg.sender}));
     }
 
     /// @dev The provider was late: refund, penalty less the keeper's bounty, premium and claim out of the collateral.
-    function _endLate(
-        Deal memory deal,
-        DealId dealId,
-        DealWord word,
-        uint256 premium,
-        uint256 claim,
-        address keeper
-    ) internal {
+    function _endLate(Deal memory deal, DealId dealId, DealWord word, Lateness memory late) internal {
         uint256 penalty = _penalty(deal);
-        uint256 bounty = keeper == address(0) ? 0 : penalty * KEEPER_BOUNTY_BPS / BPS;
+        uint256 bounty = late.keeper == address(0) ? 0 : penalty * KEEPER_BOUNTY_BPS / BPS;
         uint256 total = _lockedTotal(deal);
         _end(dealId, word, Status.TimedOut);
         _release(deal.token, deal.creator, total, total + penalty - bounty);
         // At opening the collateral was at least value + premium + four seat fees; in pool 0 premium and claim are 0.
-        _release(deal.token, deal.provider, deal.collateral, deal.collateral - penalty - premium - claim);
-        if (bounty != 0) _credit(deal.token, keeper, bounty);
-        if (claim != 0) _credit(deal.token, deal.strategy, claim);
-        _toFund(deal, premium);
-        emit DealTimedOut(dealId, deal.creator, deal.provider, penalty, bounty, keeper, premium, claim);
+        uint256 kept = deal.collateral - penalty - late.premium - late.claim;
+        _release(deal.token, deal.provider, deal.collateral, kept);
+        _credit(deal.token, late.keeper, bounty);
+        _credit(deal.token, deal.strategy, late.claim);
+        _toFund(deal, late.premium);
+        emit DealTimedOut(
+            dealId, deal.creator, deal.provider, penalty, bounty, late.keeper, late.premium, late.claim
+        );
     }
 
-    function _close(bytes32[12] calldata record, Closing calldata closing) internal returns (bytes memory failure) {
+    function _close(bytes32[12] memory record, Closing calldata closing) internal returns (bytes memory failure) {
         (Deal memory deal, DealId dealId, DealWord word) = _find(record);
         uint256 premium;
         uint256 until = word.deadline();
-        if (word.status() == Status.ResultsSubmitted) {
+        if (word.isIn(Status.ResultsSubmitted)) {
             failure = _checkNotDrawn(deal, dealId, word);
             if (failure.length != 0) return failure;
             premium = _premiumUp(deal);
             until += REVEAL_WINDOW;
-        } else if (word.status() != Status.Agreed) {
+        } else if (!word.isIn(Status.Agreed)) {
             return _notIn(dealId, word, Status.Agreed);
         }
         if (block.timestamp > until) return _passed(dealId, until);
@@ -259,7 +261,7 @@ abstract contract LilypadResults is LilypadOpening {
         uint256 total = _lockedTotal(deal);
         uint256 escrow = total + deal.collateral - premium;
         uint256 split = uint256(closing.toCreator) + closing.toProvider;
-        if (split != escrow) return abi.encodeWithSelector(SplitUnbalanced.selector, dealId, split, escrow);
+        if (split != escrow) return _failure(SplitUnbalanced.selector, _word(dealId), split, escrow);
         _end(dealId, word, Status.ClosedByAgreement);
         _release(deal.token, deal.creator, total, closing.toCreator);
         _release(deal.token, deal.provider, deal.collateral, closing.toProvider);
@@ -270,30 +272,29 @@ abstract contract LilypadResults is LilypadOpening {
     function _checkClosing(Deal memory deal, DealId dealId, Closing calldata closing)
         private
         view
-        returns (bytes memory)
+        returns (bytes memory failure)
     {
         if (block.timestamp > closing.expiry) return _passed(dealId, closing.expiry);
         bytes32 hash =
             keccak256(abi.encode(CLOSING_TYPEHASH, dealId, closing.toCreator, closing.toProvider, closing.expiry));
         if (_signerOf(deal.creator, hash, closing.creatorSignature, SCOPE_ACCEPTANCE) == address(0)) {
-            return abi.encodeWithSelector(SignatureInvalid.selector, hash, deal.creator);
+            return _failure(SignatureInvalid.selector, uint256(hash), _word(deal.creator));
         }
         if (_signerOf(deal.provider, hash, closing.providerSignature, SCOPE_RESULTS) == address(0)) {
-            return abi.encodeWithSelector(SignatureInvalid.selector, hash, deal.provider);
+            return _failure(SignatureInvalid.selector, uint256(hash), _word(deal.provider));
         }
-        return "";
     }
 
     // ---- shared by all endings
 
-    function _find(bytes32[12] calldata record) internal view returns (Deal memory deal, DealId dealId, DealWord word) {
+    function _find(bytes32[12] memory record) internal view returns (Deal memory deal, DealId dealId, DealWord word) {
         deal = record.load();
         dealId = _idOf(deal);
         word = _deals[dealId];
     }
 
     function _idOf(Deal memory deal) internal view returns (DealId) {
-        return DealId.wrap(_hashTypedDataV4(deal.structHash()));
+        return DealId.wrap(_digestOf(deal.structHash()));
     }
 
     function _end(DealId dealId, DealWord word, Status final_) internal {
@@ -321,33 +322,32 @@ abstract contract LilypadResults is LilypadOpening {
     function _checkCommitment(DealId dealId, DealWord word, address provider, bytes32 digest, bytes32 salt)
         internal
         pure
-        returns (bytes memory)
+        returns (bytes memory failure)
     {
         uint176 opened = _commitment(dealId, provider, digest, salt);
-        if (opened == word.commitment()) return "";
-        return abi.encodeWithSelector(CommitmentMismatch.selector, dealId, word.commitment(), opened);
+        if (opened != word.commitment()) return _failure(CommitmentMismatch.selector, _word(dealId), word.commitment(), opened);
     }
 
-    function _checkSpared(Deal memory deal, DealId dealId, DealWord word) internal view returns (bytes memory) {
+    function _checkSpared(Deal memory deal, DealId dealId, DealWord word) internal view returns (bytes memory failure) {
         (bool known, bool drawn,) = _lottery(dealId, deal.auditBps, word.period());
-        if (!known) return abi.encodeWithSelector(SeedPending.selector, dealId, word.period() + 1);
-        return drawn ? abi.encodeWithSelector(DealDrawn.selector, dealId) : bytes("");
+        if (!known) return _failure(SeedPending.selector, _word(dealId), word.period() + 1);
+        if (drawn) return _failure(DealDrawn.selector, _word(dealId));
     }
 
-    function _checkNotDrawn(Deal memory deal, DealId dealId, DealWord word) internal view returns (bytes memory) {
+    function _checkNotDrawn(Deal memory deal, DealId dealId, DealWord word) internal view returns (bytes memory failure) {
         (, bool drawn,) = _lottery(dealId, deal.auditBps, word.period());
-        return drawn ? abi.encodeWithSelector(DealDrawn.selector, dealId) : bytes("");
+        if (drawn) return _failure(DealDrawn.selector, _word(dealId));
     }
 
-    function _notIn(DealId dealId, DealWord word, Status needed) internal pure returns (bytes memory) {
-        return abi.encodeWithSelector(DealNotIn.selector, dealId, word.status(), needed);
+    function _notIn(DealId dealId, DealWord word, Status needed) internal pure returns (bytes memory failure) {
+        return _failure(DealNotIn.selector, _word(dealId), word.statusBits(), uint256(needed));
     }
 
-    function _passed(DealId dealId, uint256 deadline) internal view returns (bytes memory) {
-        return abi.encodeWithSelector(DeadlinePassed.selector, dealId, deadline, block.timestamp);
+    function _passed(DealId dealId, uint256 deadline) internal view returns (bytes memory failure) {
+        return _failure(DeadlinePassed.selector, _word(dealId), deadline, block.timestamp);
     }
 
-    function _ahead(DealId dealId, uint256 deadline) internal view returns (bytes memory) {
-        return abi.encodeWithSelector(DeadlineAhead.selector, dealId, deadline, block.timestamp);
+    function _ahead(DealId dealId, uint256 deadline) internal view returns (bytes memory failure) {
+        return _failure(DeadlineAhead.selector, _word(dealId), deadline, block.timestamp);
     }
 }

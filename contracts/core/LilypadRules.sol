@@ -74,13 +74,13 @@ abstract contract LilypadRules is ILilypad {
 
     /// @dev The most the provider can earn. May exceed 96 bits before an opening has checked it.
     function _value(Deal memory deal) internal pure returns (uint256) {
-        return uint256(deal.price) + uint256(deal.unitPrice) * deal.maxUnits;
+        return deal.price + deal.unitPrice * deal.maxUnits;
     }
 
     /// @dev Each fee rounded down (the creator keeps the rest), the premium rounded up (the fund must not lose by dust).
     function _charge(Deal memory deal, uint256 units) internal view returns (Charge memory charge) {
         if (units > deal.maxUnits) units = deal.maxUnits;
-        uint256 gross = uint256(deal.price) + uint256(deal.unitPrice) * units;
+        uint256 gross = deal.price + deal.unitPrice * units;
         charge.gross = gross;
         charge.royalty = gross * deal.royaltyBps / BPS;
         charge.solverFee = gross * deal.solverFeeBps / BPS;
@@ -94,7 +94,7 @@ abstract contract LilypadRules is ILilypad {
     }
 
     function _premiumUp(Deal memory deal) internal pure returns (uint256) {
-        return (uint256(deal.seatFee) * deal.auditBps * PREMIUM_TENTHS + BPS * 10 - 1) / (BPS * 10);
+        return (deal.seatFee * deal.auditBps * PREMIUM_TENTHS + BPS * 10 - 1) / (BPS * 10);
     }
 
     /// @dev Rounded up: what a re-run costs is not known to fractions. Protocol 6.2.

@@ -26,7 +26,7 @@ abstract contract LilypadStorage {
 
     /// @dev Moves a deal from the word `from`, as it was read, to the word `to`.
     function _move(DealId deal, DealWord from, DealWord to) internal {
-        if (LEGAL >> 16 * uint256(from.status()) + uint256(to.status()) & 1 == 0) {
+        if (LEGAL >> (from.statusBits() << 4 | to.statusBits()) & 1 == 0) {
             revert TransitionIllegal(deal, from.status(), to.status());
         }
         _deals[deal] = to;

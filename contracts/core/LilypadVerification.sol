@@ -15,53 +15,63 @@ abstract contract LilypadVerification is LilypadResults {
     /// @dev Beginner [0..159] | what it advanced for a short fund [160..255].
     mapping(DealId => uint256) private _disputes;
 
+    /// @dev How a dispute begins; amounts in smallest units.
+    struct Dispute {
+        DisputeKind kind;
+        address by;
+        uint256 fee; // all of it, to the strategy
+        uint256 fromFund;
+        uint256 fromCollateral;
+    }
+
     // ---- how disputes begin
 
-    function _challenge(bytes32[12] calldata record) internal returns (bytes memory failure) {
+    function _challenge(bytes32[12] memory record) internal returns (bytes memory failure) {
         (Deal memory deal, DealId dealId, DealWord word) = _find(record);
         failure = _checkChallengeable(deal, dealId, word);
         if (failure.length != 0) return failure;
-        uint256 fee = PANEL_SEATS * uint256(deal.seatFee);
+        uint256 fee = PANEL_SEATS * deal.seatFee;
         failure = _checkCredit(deal, msg.sender, fee);
         if (failure.length != 0) return failure;
         (, bool drawn,) = _lottery(dealId, deal.auditBps, word.period());
         _take(deal.token, msg.sender, fee);
-        _begin(deal, dealId, word, drawn ? DisputeKind.ChallengeDrawn : DisputeKind.Challenge, fee, 0, 0, msg.sender);
+        DisputeKind kind = drawn ? DisputeKind.ChallengeDrawn : DisputeKind.Challenge;
+        _begin(deal, dealId, word, Dispute(kind, msg.sender, fee, 0, 0));
     }
 
-    function _challengeDelivery(bytes32[12] calldata record) internal returns (bytes memory failure) {
+    function _challengeDelivery(bytes32[12] memory record) internal returns (bytes memory failure) {
         (Deal memory deal, DealId dealId, DealWord word) = _find(record);
         failure = _checkChallengeable(deal, dealId, word);
         if (failure.length != 0) return failure;
         if (!_isActor(deal.creator, SCOPE_ACCEPTANCE)) {
-            return abi.encodeWithSelector(NotAuthorised.selector, deal.creator, msg.sender, SCOPE_ACCEPTANCE);
+            return _failure(NotAuthorised.selector, _word(deal.creator), _word(msg.sender), SCOPE_ACCEPTANCE);
         }
-        if (word.deliveryWasChallenged()) return abi.encodeWithSelector(DeliveryChallengedBefore.selector, dealId);
-        uint256 fee = PANEL_SEATS * uint256(deal.seatFloor);
+        if (word.deliveryWasChallenged()) return _failure(DeliveryChallengedBefore.selector, _word(dealId));
+        uint256 fee = PANEL_SEATS * deal.seatFloor;
         failure = _checkCredit(deal, deal.creator, fee);
         if (failure.length != 0) return failure;
         if (msg.sender != deal.creator) {
             uint256 cap = _capLeft(deal.creator, msg.sender, deal.token);
-            if (cap < fee) return abi.encodeWithSelector(CapExceeded.selector, deal.creator, msg.sender, cap, fee);
+            if (cap < fee) return _failure(CapExceeded.selector, _word(deal.creator), _word(msg.sender), cap, fee);
             _setCapLeft(deal.creator, msg.sender, deal.token, cap - fee);
         }
         _take(deal.token, deal.creator, fee);
-        _begin(deal, dealId, word, DisputeKind.Delivery, fee, 0, 0, deal.creator);
+        _begin(deal, dealId, word, Dispute(DisputeKind.Delivery, deal.creator, fee, 0, 0));
     }
 
-    function _audit(bytes32[12] calldata record, uint256 maxAdvance) internal returns (bytes memory failure) {
+    function _audit(bytes32[12] memory record, uint256 maxAdvance) internal returns (bytes memory failure) {
         (Deal memory deal, DealId dealId, DealWord word) = _find(record);
-        if (word.status() != Status.ResultsSubmitted) return _notIn(dealId, word, Status.ResultsSubmitted);
+        if (!word.isIn(Status.ResultsSubmitted)) return _notIn(dealId, word, Status.ResultsSubmitted);
         uint256 until = word.deadline() + MEDIATION_LIMIT;
         if (block.timestamp > until) return _passed(dealId, until);
         (bool known, bool drawn, bool expired) = _lottery(dealId, deal.auditBps, word.period());
-        if (!known) return abi.encodeWithSelector(SeedPending.selector, dealId, word.period() + 1);
-        if (!drawn) return abi.encodeWithSelector(DealNotDrawn.selector, dealId);
-        uint256 fee = AUDIT_SEATS * uint256(deal.seatFee);
+        if (!known) return _failure(SeedPending.selector, _word(dealId), word.period() + 1);
+        if (!drawn) return _failure(DealNotDrawn.selector, _word(dealId));
+        uint256 fee = AUDIT_SEATS * deal.seatFee;
         if (expired) {
             _release(deal.token, deal.provider, fee, 0);
-            _begin(deal, dealId, word, DisputeKind.AuditExpired, fee, 0, fee, msg.sender);
-            return "";
+            _begin(deal, dealId, word, Dispute(DisputeKind.AuditExpired, msg.sender, fee, 0, fee));
+            return failure;
         }
         bytes32 key = _fundKey(deal.strategy, deal.token, PoolId.wrap(deal.pool));
         uint256 fromFund = _funds[key] < fee ? _funds[key] : fee;
@@ -70,56 +80,47 @@ abstract contract LilypadVerification is LilypadResults {
         failure = _checkCredit(deal, msg.sender, advance);
         if (failure.length != 0) return failure;
         _funds[key] -= fromFund;
-        if (advance != 0) _take(deal.token, msg.sender, advance);
-        _begin(deal, dealId, word, DisputeKind.Audit, fee, fromFund, 0, msg.sender);
+        _take(deal.token, msg.sender, advance);
+        _begin(deal, dealId, word, Dispute(DisputeKind.Audit, msg.sender, fee, fromFund, 0));
     }
 
-    function _begin(
-        Deal memory deal,
-        DealId dealId,
-        DealWord word,
-        DisputeKind kind,
-        uint256 fee,
-        uint256 fromFund,
-        uint256 fromCollateral,
-        address by
-    ) private {
-        uint256 advanced = kind == DisputeKind.Audit ? fee - fromFund : 0;
-        _disputes[dealId] = uint160(by) | advanced << 160;
-        _credit(deal.token, deal.strategy, fee);
+    function _begin(Deal memory deal, DealId dealId, DealWord word, Dispute memory dispute) private {
+        bool ofFund = dispute.kind == DisputeKind.Audit;
+        _disputes[dealId] = uint160(dispute.by) | (ofFund ? dispute.fee - dispute.fromFund : 0) << 160;
+        _credit(deal.token, deal.strategy, dispute.fee);
         uint256 deadline = block.timestamp + MEDIATION_LIMIT;
-        _move(dealId, word, word.inMediation(kind, deadline));
-        emit DisputeOpened(dealId, by, kind, fee, fromFund, fromCollateral, deadline);
+        _move(dealId, word, word.inMediation(dispute.kind, deadline));
+        emit DisputeOpened(
+            dealId, dispute.by, dispute.kind, dispute.fee, dispute.fromFund, dispute.fromCollateral, deadline
+        );
     }
 
-    function _checkChallengeable(Deal memory deal, DealId dealId, DealWord word) private view returns (bytes memory) {
-        if (word.status() != Status.ResultsSubmitted) return _notIn(dealId, word, Status.ResultsSubmitted);
-        if (deal.pool == 0) return abi.encodeWithSelector(DealUnverified.selector, dealId);
+    function _checkChallengeable(Deal memory deal, DealId dealId, DealWord word) private view returns (bytes memory failure) {
+        if (!word.isIn(Status.ResultsSubmitted)) return _notIn(dealId, word, Status.ResultsSubmitted);
+        if (deal.pool == 0) return _failure(DealUnverified.selector, _word(dealId));
         if (block.timestamp > word.deadline()) return _passed(dealId, word.deadline());
-        return "";
     }
 
-    function _checkCredit(Deal memory deal, address account, uint256 needed) private view returns (bytes memory) {
+    function _checkCredit(Deal memory deal, address account, uint256 needed) private view returns (bytes memory failure) {
         uint256 has = _accounts[deal.token][account].free();
-        if (has >= needed) return "";
-        return abi.encodeWithSelector(FundsMissing.selector, account, deal.token, has, needed);
+        if (has < needed) return _failure(FundsMissing.selector, _word(account), _word(deal.token), has, uint256(needed));
     }
 
     // ---- how disputes end
 
     /// @inheritdoc IStrategyHost
     function resolve(
-        bytes32[12] calldata record,
+        bytes32[12] memory record,
         Verdict verdict,
         ResultOpening calldata opening,
         uint96 claim,
         address bountyTo
     ) external {
         (Deal memory deal, DealId dealId, DealWord word) = _find(record);
-        if (word.status() != Status.InMediation) _revertWith(_notIn(dealId, word, Status.InMediation));
+        if (!word.isIn(Status.InMediation)) _revertWith(_notIn(dealId, word, Status.InMediation));
         if (msg.sender != deal.strategy) revert StrategyOnly(dealId, deal.strategy, msg.sender);
         if (block.timestamp > word.deadline()) _revertWith(_passed(dealId, word.deadline()));
-        bool ofDelivery = word.disputeKind() == DisputeKind.Delivery;
+        bool ofDelivery = word.isOfKind(DisputeKind.Delivery);
         bool aboutDelivery = verdict == Verdict.Delivered || verdict == Verdict.NotDelivered;
         if (verdict != Verdict.NoFault && ofDelivery != aboutDelivery) {
             revert VerdictNotPossible(dealId, word.disputeKind());
@@ -139,7 +140,7 @@ abstract contract LilypadVerification is LilypadResults {
     ) private {
         bytes32 digest = _digest(opening.head, opening.content);
         _revertWith(_checkCommitment(dealId, word, deal.provider, digest, opening.salt));
-        _requireClaim(dealId, claim, PANEL_SEATS * uint256(deal.seatFee));
+        _requireClaim(dealId, claim, PANEL_SEATS * deal.seatFee);
         Charge memory charge = _charge(deal, uint64(uint256(opening.head)));
         uint256 locked = _lockedTotal(deal);
         uint256 collateral = _collateralLeft(deal, word);
@@ -147,7 +148,7 @@ abstract contract LilypadVerification is LilypadResults {
         _release(deal.token, deal.creator, locked, locked - charge.total);
         // The collateral is above three seat fees (6.6), so gross + collateral covers every allowed claim.
         _release(deal.token, deal.provider, collateral, collateral + charge.gross - claim);
-        if (claim != 0) _credit(deal.token, deal.strategy, claim);
+        _credit(deal.token, deal.strategy, claim);
         _accrueFees(deal.token, deal.module, deal.solver, charge.royalty, charge.solverFee);
         _toFund(deal, charge.toFund);
         emit DealMediationAccepted(dealId, deal.creator, deal.provider, digest, charge.gross, claim);
@@ -162,8 +163,8 @@ abstract contract LilypadVerification is LilypadResults {
         _requireClaim(dealId, claim, left);
         left -= claim;
         uint256 bounty;
-        if (word.disputeKind() == DisputeKind.Challenge && bountyTo != address(0)) {
-            bounty = uint256(deal.collateral) * CHALLENGER_BOUNTY_BPS / BPS;
+        if (word.isOfKind(DisputeKind.Challenge) && bountyTo != address(0)) {
+            bounty = deal.collateral * CHALLENGER_BOUNTY_BPS / BPS;
             if (bounty > left) bounty = left;
         }
         uint256 toFund = left - bounty;
@@ -171,8 +172,8 @@ abstract contract LilypadVerification is LilypadResults {
         _end(dealId, word, Status.MediationRejected);
         _release(deal.token, deal.creator, total, total + value);
         _release(deal.token, deal.provider, collateral, 0);
-        if (claim != 0) _credit(deal.token, deal.strategy, claim);
-        if (bounty != 0) _credit(deal.token, bountyTo, bounty);
+        _credit(deal.token, deal.strategy, claim);
+        _credit(deal.token, bountyTo, bounty);
         _toFund(deal, premium + toFund);
         emit DealMediationRejected(dealId, deal.creator, deal.provider, claim, bounty, bountyTo, toFund);
     }
@@ -186,7 +187,7 @@ abstract contract LilypadVerification is LilypadResults {
     ) private {
         uint256 premium = _premiumUp(deal);
         _requireClaim(dealId, claim, deal.collateral - _penalty(deal) - premium);
-        _endLate(deal, dealId, word, premium, claim, keeper);
+        _endLate(deal, dealId, word, Lateness({premium: premium, claim: claim, keeper: keeper}));
     }
 
     function _resolveWithoutClaim(Deal memory deal, DealId dealId, DealWord word, Verdict verdict, uint256 claim)
@@ -199,15 +200,15 @@ abstract contract LilypadVerification is LilypadResults {
         emit DeliveryConfirmed(dealId, judgeDeadline);
     }
 
-    function _timeoutMediation(bytes32[12] calldata record) internal returns (bytes memory failure) {
+    function _timeoutMediation(bytes32[12] memory record) internal returns (bytes memory failure) {
         (Deal memory deal, DealId dealId, DealWord word) = _find(record);
         uint256 until = word.deadline();
-        if (word.status() == Status.ResultsSubmitted) {
+        if (word.isIn(Status.ResultsSubmitted)) {
             (bool known, bool drawn,) = _lottery(dealId, deal.auditBps, word.period());
-            if (!known) return abi.encodeWithSelector(SeedPending.selector, dealId, word.period() + 1);
-            if (!drawn) return abi.encodeWithSelector(DealNotDrawn.selector, dealId);
+            if (!known) return _failure(SeedPending.selector, _word(dealId), word.period() + 1);
+            if (!drawn) return _failure(DealNotDrawn.selector, _word(dealId));
             until += MEDIATION_LIMIT;
-        } else if (word.status() != Status.InMediation) {
+        } else if (!word.isIn(Status.InMediation)) {
             return _notIn(dealId, word, Status.InMediation);
         }
         if (block.timestamp <= until) return _ahead(dealId, until);
@@ -225,28 +226,27 @@ abstract contract LilypadVerification is LilypadResults {
         emit DealNoFault(dealId, deal.creator, deal.provider, premium, collateral);
     }
 
-    function _repayAdvance(bytes32[12] calldata record) internal returns (bytes memory) {
+    function _repayAdvance(bytes32[12] memory record) internal returns (bytes memory failure) {
         (Deal memory deal, DealId dealId, DealWord word) = _find(record);
         uint256 dispute = _disputes[dealId];
         uint256 owed = dispute >> 160;
         bytes32 key = _fundKey(deal.strategy, deal.token, PoolId.wrap(deal.pool));
         uint256 amount = _funds[key] < owed ? _funds[key] : owed;
-        if (amount == 0 || word.status() <= Status.InMediation) {
-            return abi.encodeWithSelector(AdvanceNotDue.selector, dealId);
+        if (amount == 0 || word.statusBits() <= uint256(Status.InMediation)) {
+            return _failure(AdvanceNotDue.selector, _word(dealId));
         }
         address to = address(uint160(dispute));
         _disputes[dealId] = uint160(to) | owed - amount << 160;
         _funds[key] -= amount;
         _credit(deal.token, to, amount);
         emit AdvanceRepaid(dealId, to, amount);
-        return "";
     }
 
     /// @dev What is still locked of the collateral: a lost seed had the provider pay the audit out of it.
     function _collateralLeft(Deal memory deal, DealWord word) private pure returns (uint256) {
         bool paidAudit =
-            word.status() == Status.InMediation && word.disputeKind() == DisputeKind.AuditExpired;
-        return paidAudit ? deal.collateral - AUDIT_SEATS * uint256(deal.seatFee) : deal.collateral;
+            word.isIn(Status.InMediation) && word.isOfKind(DisputeKind.AuditExpired);
+        return paidAudit ? deal.collateral - AUDIT_SEATS * deal.seatFee : deal.collateral;
     }
 
     function _requireClaim(DealId dealId, uint256 claim, uint256 most) private pure {

@@ -151,17 +151,6 @@ interface ILilypad is ILilypadPayments, ILilypadConsent, IStrategyHost {
     /// @notice Opens what can be opened; a pair that cannot is left out with its reason ({Skipped}).
     function openBatch(Opening[] calldata openings) external;
 
-    /// @notice Deposits by permit for `owner` and opens, in one transaction.
-    function openFunded(
-        address owner,
-        uint256 amount,
-        uint256 deadline,
-        uint8 v,
-        bytes32 r,
-        bytes32 s,
-        Opening calldata opening
-    ) external returns (DealId[] memory dealIds);
-
     /// @notice Opens and posts the results at once. The provider or its delegate (scope 2). One commitment a job; a commitment
     /// names its deal, so compute the ids first.
     function openAndSubmit(Opening calldata opening, uint176[] calldata commitments)
@@ -240,8 +229,8 @@ interface ILilypad is ILilypadPayments, ILilypadConsent, IStrategyHost {
     /// mediation limit after the judge deadline. Anyone. Emits {DealNoFault}.
     function timeoutMediation(bytes32[12] calldata record) external;
 
-    /// @notice The same step for many deals; one that cannot is left out ({Skipped}).
-    function stepBatch(Step step, bytes32[12][] calldata records) external;
+    /// @notice The same step for many deals; one that cannot is left out ({Skipped}). `maxAdvance` is for each audit.
+    function stepBatch(Step step, bytes32[12][] calldata records, uint256 maxAdvance) external;
 
     // ---- views
 

@@ -17,17 +17,17 @@ struct Deal {
     bytes32 module; // version id
     bytes32 inputs; // sha2-256 of the canonical inputs document
     bytes32 pool; // pool id; 0: Unverified
-    uint96 price; // smallest units
-    uint96 unitPrice; // smallest units per metered unit
-    uint64 maxUnits;
-    uint96 collateral; // smallest units
-    uint96 seatFee; // smallest units
-    uint96 seatFloor; // smallest units: the pool's least seat fee, price of a fetching seat
-    uint32 submitWindow; // seconds
-    uint32 judgeWindow; // seconds
-    uint16 auditBps;
-    uint16 royaltyBps;
-    uint16 solverFeeBps;
+    uint256 price; // smallest units, uint96
+    uint256 unitPrice; // smallest units per metered unit, uint96
+    uint256 maxUnits; // uint64
+    uint256 collateral; // smallest units, uint96
+    uint256 seatFee; // smallest units, uint96
+    uint256 seatFloor; // smallest units: the pool's least seat fee, price of a fetching seat, uint96
+    uint256 submitWindow; // seconds, uint32
+    uint256 judgeWindow; // seconds, uint32
+    uint256 auditBps; // uint16
+    uint256 royaltyBps; // uint16
+    uint256 solverFeeBps; // uint16
     bytes32 jobOfferHash; // EIP-712 struct hash
     bytes32 resourceOfferHash; // EIP-712 struct hash
 }
@@ -55,9 +55,9 @@ library DealLib {
     );
 
     /// @notice Unpacks a record. Reverts with DealEncodingNotCanonical when a meaningless bit is set.
-    function load(bytes32[12] calldata words) internal pure returns (Deal memory deal) {
-        bytes32[10] calldata shared;
-        // Safe: the first ten words of a static calldata array are a shorter one at the same place.
+    function load(bytes32[12] memory words) internal pure returns (Deal memory deal) {
+        bytes32[10] memory shared;
+        // Safe: the first ten words of a static array are a shorter one at the same place.
         assembly ("memory-safe") {
             shared := words
         }
@@ -67,7 +67,7 @@ library DealLib {
     }
 
     /// @notice Unpacks the first ten words, which the deals of one settlement share.
-    function loadShared(bytes32[10] calldata words) internal pure returns (Deal memory deal) {
+    function loadShared(bytes32[10] memory words) internal pure returns (Deal memory deal) {
         deal.typeHash = TYPEHASH;
         uint256 word = uint256(words[0]);
         deal.creator = address(uint160(word));
@@ -102,15 +102,15 @@ library DealLib {
 
     /// @return words The dense form of `deal`.
     function pack(Deal memory deal) internal pure returns (bytes32[12] memory words) {
-        words[0] = bytes32(uint160(deal.creator) | uint256(deal.price) << 160);
-        words[1] = bytes32(uint160(deal.provider) | uint256(deal.unitPrice) << 160);
-        words[2] = bytes32(uint160(deal.solver) | uint256(deal.collateral) << 160);
-        words[3] = bytes32(uint160(deal.publisher) | uint256(deal.seatFee) << 160);
-        words[4] = bytes32(uint160(deal.royaltyTo) | uint256(deal.seatFloor) << 160);
-        words[5] = bytes32(uint160(deal.strategy) | uint256(deal.maxUnits) << 160 | uint256(deal.submitWindow) << 224);
+        words[0] = bytes32(uint160(deal.creator) | deal.price << 160);
+        words[1] = bytes32(uint160(deal.provider) | deal.unitPrice << 160);
+        words[2] = bytes32(uint160(deal.solver) | deal.collateral << 160);
+        words[3] = bytes32(uint160(deal.publisher) | deal.seatFee << 160);
+        words[4] = bytes32(uint160(deal.royaltyTo) | deal.seatFloor << 160);
+        words[5] = bytes32(uint160(deal.strategy) | deal.maxUnits << 160 | deal.submitWindow << 224);
         words[6] = bytes32(
-            uint160(deal.token) | uint256(deal.judgeWindow) << 160 | uint256(deal.auditBps) << 192
-                | uint256(deal.royaltyBps) << 208 | uint256(deal.solverFeeBps) << 224
+            uint160(deal.token) | deal.judgeWindow << 160 | deal.auditBps << 192
+                | deal.royaltyBps << 208 | deal.solverFeeBps << 224
         );
         words[7] = deal.module;
         words[8] = deal.pool;

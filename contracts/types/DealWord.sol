@@ -41,11 +41,24 @@ library DealWordLib {
     uint256 private constant KEPT_IN_MEDIATION = type(uint256).max << 48 | DELIVERY_CHALLENGED;
 
     function status(DealWord word) internal pure returns (Status) {
-        return Status(DealWord.unwrap(word) & 15);
+        return Status(statusBits(word));
+    }
+
+    /// @dev For comparisons and errors: reading an enum costs a range check each time.
+    function statusBits(DealWord word) internal pure returns (uint256) {
+        return DealWord.unwrap(word) & 15;
+    }
+
+    function isIn(DealWord word, Status expected) internal pure returns (bool) {
+        return statusBits(word) == uint256(expected);
     }
 
     function disputeKind(DealWord word) internal pure returns (DisputeKind) {
         return DisputeKind(DealWord.unwrap(word) >> 4 & 7);
+    }
+
+    function isOfKind(DealWord word, DisputeKind kind) internal pure returns (bool) {
+        return DealWord.unwrap(word) >> 4 & 7 == uint256(kind);
     }
 
     /// @dev Meaningful in Agreed only.

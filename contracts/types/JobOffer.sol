@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-/// @notice What a creator signs (EIP-712). In memory a field is a word, in the order of the type string, so that the
-/// struct hash is one keccak over the struct. Protocol 3.1.
+/// @notice What a creator signs (EIP-712). In memory a field is a word (its type's width stands beside it and is
+/// enforced by unpacking), in the order of the type string, so that the struct hash is one keccak over the struct. Protocol 3.1.
 struct JobOffer {
     bytes32 typeHash;
     address creator;
     bytes32 module; // version id
     bytes32 inputs; // sha2-256 of the canonical inputs document
     address token;
-    uint96 maxPrice; // smallest units: the most the creator pays, all fees included
-    uint64 maxUnits; // metered units at most
-    uint32 cpuMilli; // thousandths of a core
-    uint32 ramMib;
-    uint32 diskMib;
-    uint16 gpuCount;
-    uint32 vramMib; // per GPU
-    uint64 flags; // capability bits the provider must have
-    uint32 submitWindow; // seconds
-    uint32 judgeWindow; // seconds
-    uint32 collateralBps; // of the deal's value
-    uint16 auditBps; // probability of an audit
+    uint256 maxPrice; // smallest units: the most the creator pays, all fees included, uint96
+    uint256 maxUnits; // metered units at most, uint64
+    uint256 cpuMilli; // thousandths of a core, uint32
+    uint256 ramMib; // uint32
+    uint256 diskMib; // uint32
+    uint256 gpuCount; // uint16
+    uint256 vramMib; // per GPU, uint32
+    uint256 flags; // capability bits the provider must have, uint64
+    uint256 submitWindow; // seconds, uint32
+    uint256 judgeWindow; // seconds, uint32
+    uint256 collateralBps; // of the deal's value, uint32
+    uint256 auditBps; // probability of an audit, uint16
     bytes32 pool; // pool id; 0: Unverified
     address solver; // 0: any
-    uint16 solverFeeBps; // of gross, at most 1000
+    uint256 solverFeeBps; // of gross, at most 1000, uint16
     address provider; // 0: any
-    uint40 expiry; // unix seconds, the last second at which it may be opened
-    uint32 nonce;
+    uint256 expiry; // unix seconds, the last second at which it may be opened, uint40
+    uint256 nonce; // uint32
 }
 
 /// @title Dense calldata form of a job offer
@@ -43,7 +43,7 @@ library JobOfferLib {
 
     /// @notice Unpacks the offer's own fields.
     /// @return canonical False when a bit that has no meaning is set.
-    function load(JobOffer memory job, bytes32[4] calldata words) internal pure returns (bool canonical) {
+    function load(JobOffer memory job, bytes32[4] memory words) internal pure returns (bool canonical) {
         job.typeHash = TYPEHASH;
         uint256 word = uint256(words[0]);
         job.creator = address(uint160(word));
@@ -72,7 +72,7 @@ library JobOfferLib {
     /// @notice Fills in what both offers share; provider and solver only where this offer names them.
     function share(
         JobOffer memory job,
-        bytes32[4] calldata words,
+        bytes32[4] memory words,
         address token,
         bytes32 module,
         bytes32 pool,

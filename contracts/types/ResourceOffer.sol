@@ -6,24 +6,24 @@ struct ResourceOffer {
     bytes32 typeHash;
     address provider;
     address token;
-    uint96 price; // smallest units: fixed part, net
-    uint96 unitPrice; // smallest units per metered unit, net
-    uint64 maxUnits; // metered units at most
-    uint32 cpuMilli; // thousandths of a core
-    uint32 ramMib;
-    uint32 diskMib;
-    uint16 gpuCount;
-    uint32 vramMib; // per GPU
-    uint64 flags; // capability bits it has
+    uint256 price; // smallest units: fixed part, net, uint96
+    uint256 unitPrice; // smallest units per metered unit, net, uint96
+    uint256 maxUnits; // metered units at most, uint64
+    uint256 cpuMilli; // thousandths of a core, uint32
+    uint256 ramMib; // uint32
+    uint256 diskMib; // uint32
+    uint256 gpuCount; // uint16
+    uint256 vramMib; // per GPU, uint32
+    uint256 flags; // capability bits it has, uint64
     bytes32 modules; // Merkle root of version ids; 0: any whose terms say deterministic
-    uint32 maxCollateralBps; // of the deal's value
-    uint32 minSubmitWindow; // seconds
-    uint32 maxJudgeWindow; // seconds
+    uint256 maxCollateralBps; // of the deal's value, uint32
+    uint256 minSubmitWindow; // seconds, uint32
+    uint256 maxJudgeWindow; // seconds, uint32
     bytes32 pool; // pool id; 0: Unverified
     address solver; // 0: any
-    uint32 volume; // deals that may be opened on this signature; 2^32 - 1: unlimited
-    uint40 expiry; // unix seconds, the last second at which it may be opened
-    uint32 nonce;
+    uint256 volume; // deals that may be opened on this signature; 2^32 - 1: unlimited, uint32
+    uint256 expiry; // unix seconds, the last second at which it may be opened, uint40
+    uint256 nonce; // uint32
 }
 
 /// @title Dense calldata form of a resource offer with what both offers share
