@@ -20,7 +20,7 @@ contract BlockHashRandomness is IRandomness {
     /// @notice Milliseconds between blocks at the fastest and at the slowest usual rate.
     uint32 public immutable fastestBlockMillis;
     uint32 public immutable slowestBlockMillis;
-    /// @notice Whether the chain had the EIP-2935 contract when this one was deployed.
+    /// @notice Whether the history contract of EIP-2935 served this chain's block hashes when this one was deployed.
     bool public immutable hasHistory;
 
     mapping(uint32 period => bytes32 seed) private _recorded;
@@ -36,7 +36,10 @@ contract BlockHashRandomness is IRandomness {
         periodBlocks = periodBlocks_;
         fastestBlockMillis = fastestBlockMillis_;
         slowestBlockMillis = slowestBlockMillis_;
-        hasHistory = HISTORY.code.length != 0;
+        // Its code alone proves nothing: nobody may fill it, or it may count the blocks of another clock (rollups). An
+        // overstated life would let judge windows outlive their seeds.
+        bytes32 parent = block.number == 0 ? bytes32(0) : blockhash(block.number - 1);
+        hasHistory = parent != 0 && _askHistory(block.number - 1) == parent;
     }
 
     /// @inheritdoc IRandomness
@@ -69,24 +72,31 @@ contract BlockHashRandomness is IRandomness {
 
     /// @inheritdoc IRandomness
     function lifetime() external view returns (uint32) {
-        uint256 blocks = hasHistory ? HISTORY_BLOCKS : OPCODE_BLOCKS;
-        uint256 seconds_ = blocks * fastestBlockMillis / 1000;
-        return seconds_ > type(uint32).max ? type(uint32).max : uint32(seconds_);
+        return _secondsDown((hasHistory ? HISTORY_BLOCKS : OPCODE_BLOCKS) * fastestBlockMillis);
     }
 
     /// @inheritdoc IRandomness
     function delay() external view returns (uint32) {
-        return uint32((uint256(periodBlocks) + LOOKAHEAD + 1) * slowestBlockMillis / 1000);
+        return _secondsDown((uint256(periodBlocks) + LOOKAHEAD + 1) * slowestBlockMillis + 999);
     }
 
     function _decidingBlock(uint32 period) private view returns (uint256) {
         return uint256(period) * periodBlocks + LOOKAHEAD;
     }
 
-    /// @dev EIP-2935: 32 bytes of block number in, its hash out; reverts outside its window. Zero where nothing answers.
     function _historyHash(uint256 number) private view returns (bytes32) {
-        if (!hasHistory) return 0;
+        return hasHistory ? _askHistory(number) : bytes32(0);
+    }
+
+    /// @dev EIP-2935: 32 bytes of block number in, its hash out; reverts outside its window. Zero where nothing answers.
+    function _askHistory(uint256 number) private view returns (bytes32) {
         (bool ok, bytes memory answer) = HISTORY.staticcall(abi.encode(number));
         return ok && answer.length == 32 ? bytes32(answer) : bytes32(0);
+    }
+
+    /// @dev At most 2^32 - 1, since what is longer makes no difference to anybody.
+    function _secondsDown(uint256 millis) private pure returns (uint32) {
+        uint256 time = millis / 1000;
+        return time > type(uint32).max ? type(uint32).max : uint32(time);
     }
 }

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {ILilypadModules} from "../interfaces/ILilypadModules.sol";
+
+/// @title The grammar of names and versions, so that no two of them look alike by odd characters
+/// @dev name: [a-z0-9][a-z0-9-]{0,62}; version: [A-Za-z0-9][A-Za-z0-9._+-]{0,63}. A set of characters is a word with bit c
+/// for character c. Errors tell the index of the first offending byte, or the length when that is wrong.
+library TextRules {
+    uint256 private constant DIGITS = 0x3ff << 48;
+    uint256 private constant LOWER = 0x3ffffff << 97;
+    uint256 private constant UPPER = 0x3ffffff << 65;
+    uint256 private constant NAME_FIRST = DIGITS | LOWER;
+    uint256 private constant NAME_REST = NAME_FIRST | 1 << 45; // -
+    uint256 private constant VERSION_FIRST = DIGITS | LOWER | UPPER;
+    uint256 private constant VERSION_REST = VERSION_FIRST | 1 << 45 | 1 << 46 | 1 << 95 | 1 << 43; // - . _ +
+    uint256 private constant NAME_BYTES = 63;
+    uint256 private constant VERSION_BYTES = 64;
+
+    function requireName(string calldata text) internal pure {
+        _require(text, 0, bytes(text).length, NAME_BYTES, NAME_FIRST, NAME_REST);
+    }
+
+    function requireVersion(string calldata text) internal pure {
+        _require(text, 0, bytes(text).length, VERSION_BYTES, VERSION_FIRST, VERSION_REST);
+    }
+
+    /// @dev "name:version".
+    function requireLabel(string calldata text) internal pure {
+        uint256 colon = 0;
+        while (colon < bytes(text).length && bytes(text)[colon] != ":") colon++;
+        if (colon == bytes(text).length) revert ILilypadModules.TextInvalid(text, colon);
+        _require(text, 0, colon, NAME_BYTES, NAME_FIRST, NAME_REST);
+        _require(text, colon + 1, bytes(text).length, VERSION_BYTES, VERSION_FIRST, VERSION_REST);
+    }
+
+    function _require(string calldata text, uint256 from, uint256 to, uint256 most, uint256 first, uint256 rest)
+        private
+        pure
+    {
+        if (from == to || to - from > most) revert ILilypadModules.TextInvalid(text, to);
+        uint256 allowed = first;
+        for (uint256 i = from; i < to; i++) {
+            if (allowed >> uint8(bytes(text)[i]) & 1 == 0) revert ILilypadModules.TextInvalid(text, i);
+            allowed = rest;
+        }
+    }
+}
