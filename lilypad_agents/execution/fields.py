@@ -43,19 +43,19 @@ class Fields:
     def text(self, name: str, *, most: int = 1_000, default: Any = _MISSING, form: str | None = None, what: str = "") -> Any:
         """A text of 1 to `most` characters, NFC, without controls; `form` is a pattern for all of it, `what` its name."""
         value = self.raw(name, default)
-        if value is default and not isinstance(value, str):
+        if not self.has(name):
             return value
         return check_text(value, self.path(name), most=most, form=form, what=what)
 
     def integer(self, name: str, low: int, high: int, default: Any = _MISSING) -> Any:
-        """A whole number; above 2^53 it is written as a decimal string, below it never is."""
+        """A whole number; above 2^53 - 1 it is written as a decimal string, below it never is."""
         value = self.raw(name, default)
-        if value is default and type(value) is not int:
+        if not self.has(name):
             return value
         if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{15,77}", value) and int(value) > SAFE_INTEGER:
             value = int(value)
         if type(value) is not int:
-            raise self.refuse(name, "must be a whole number (above 2^53: a decimal string)")
+            raise self.refuse(name, "must be a whole number (above 2^53 - 1: a decimal string)")
         if not low <= value <= high:
             raise self.refuse(name, f"is {value}, allowed are {low} to {high}")
         return value

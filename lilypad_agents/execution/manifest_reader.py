@@ -62,7 +62,7 @@ def _manifest(f: Fields, document: dict[str, Any], source: bool) -> m.Manifest:
         network=f.choice("network", ("none",)),
         royalty_bps=f.integer("royaltyBps", 0, 3_000, 0),
         royalty_to=f.text("royaltyTo", form=ACCOUNT_FORM, what="account", default=None),
-        parent=f.text("parent", form=r"0x[0-9a-f]{64}", what="version id", default=None),
+        parent=_parent(f),
         examples=f.items("examples", _example, least=1),
     )
 
@@ -81,6 +81,12 @@ def _catalogue(f: Fields) -> None:
     f.section("model", texts("name", "type", "size"), None)
     f.section("source", texts("repository", "commit", "recipe"), None)
     f.section("importedFrom", lambda s: (texts("repository", "commit", "path")(s), s.texts("flags")), None)
+
+
+def _parent(f: Fields) -> str | None:
+    if f.raw("parent", None) is None:
+        return None  # null says on purpose that there is none
+    return f.text("parent", form=r"0x[0-9a-f]{64}", what="version id")
 
 
 def _licence(f: Fields) -> m.Licence:

@@ -127,7 +127,9 @@ class MemoryTree:
         for index, part in enumerate(parts):
             if node.children is None:
                 raise Errno(ENOTDIR)
-            if part in (b"", b"."):
+            if part == b"":
+                continue  # a doubled or trailing slash
+            if part == b".":
                 name = None
                 continue
             if part == b"..":
