@@ -1,0 +1,219 @@
+"""The record of a deal and what follows from it: id, dense words, deadlines. Twin of contracts/types/Deal.sol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+from lilypad_agents.protocol.consent import Domain
+from lilypad_agents.protocol.errors import FieldInvalid, OffersDiffer
+from lilypad_agents.protocol.ids import NOBODY, Address, Bytes32, DealId, VersionId, address_of, address_word
+from lilypad_agents.protocol.lifecycle import DisputeKind, Status
+from lilypad_agents.protocol.offers import JobOffer, ResourceOffer, solver_of
+from lilypad_agents.protocol.parameters import Parameters
+from lilypad_agents.protocol.price import seat_fee_up, value_of
+from lilypad_agents.protocol.structs import StructType, TypedStruct
+from lilypad_agents.protocol.terms import ModuleTerms, PoolTerms
+from lilypad_agents.protocol.units import WHOLE, Amount, Bps, Period, Seconds, Timestamp, Units
+from lilypad_agents.protocol.words import Layout, checked, pack, unpack
+
+_ADDRESSES = ("creator", "provider", "solver", "publisher", "royalty_to", "strategy", "token")
+_WORDS: tuple[Layout, ...] = (
+    (("creator", 160), ("price", 96)),
+    (("provider", 160), ("unit_price", 96)),
+    (("solver", 160), ("collateral", 96)),
+    (("publisher", 160), ("seat_fee", 96)),
+    (("royalty_to", 160), ("seat_floor", 96)),
+    (("strategy", 160), ("max_units", 64), ("submit_window", 32)),
+    (("token", 160), ("judge_window", 32), ("audit_bps", 16), ("royalty_bps", 16), ("solver_fee_bps", 16)),
+)
+SHARED_WORDS = 10  # the deals of one settlement have these in common
+
+
+@dataclass(frozen=True)
+class Deal(TypedStruct):
+    """All terms of a deal; its EIP-712 digest is the deal id. Protocol 3.4."""
+
+    creator: Address
+    provider: Address
+    solver: Address  # nobody: none
+    publisher: Address
+    royalty_to: Address
+    strategy: Address  # nobody in the Unverified pool
+    token: Address
+    module: VersionId
+    inputs: bytes
+    pool: bytes
+    price: Amount
+    unit_price: Amount
+    max_units: Units
+    collateral: Amount
+    seat_fee: Amount
+    seat_floor: Amount
+    submit_window: Seconds
+    judge_window: Seconds
+    audit_bps: Bps
+    royalty_bps: Bps
+    solver_fee_bps: Bps
+    job_offer_hash: bytes
+    resource_offer_hash: bytes
+
+    TYPE: ClassVar[StructType] = StructType.parse(
+        "Deal(address creator,address provider,address solver,address publisher,address royaltyTo,address strategy,"
+        "address token,bytes32 module,bytes32 inputs,bytes32 pool,uint96 price,uint96 unitPrice,uint64 maxUnits,"
+        "uint96 collateral,uint96 seatFee,uint96 seatFloor,uint32 submitWindow,uint32 judgeWindow,uint16 auditBps,"
+        "uint16 royaltyBps,uint16 solverFeeBps,bytes32 jobOfferHash,bytes32 resourceOfferHash)"
+    )
+
+    def id(self, domain: Domain) -> DealId:
+        """The deal id on one chain and core."""
+        return DealId(domain.digest(self.struct_hash))
+
+    @property
+    def is_verified(self) -> bool:
+        return any(self.pool)
+
+    @cached_property
+    def value(self) -> Amount:
+        """The most the provider can earn."""
+        return value_of(self.price, self.unit_price, self.max_units)
+
+    @cached_property
+    def words(self) -> tuple[Bytes32, ...]:
+        """The record: twelve words."""
+        values = {field: getattr(self, field) for layout in _WORDS for field, _ in layout}
+        for field in _ADDRESSES:
+            values[field] = address_word(values[field])
+        packed = tuple(pack(layout, values) for layout in _WORDS)
+        rest = (self.module, self.pool, self.resource_offer_hash, self.inputs, self.job_offer_hash)
+        return packed + tuple(Bytes32(word) for word in rest)
+
+    @property
+    def shared(self) -> tuple[Bytes32, ...]:
+        """The first ten words, which the deals of a settlement have in common."""
+        return self.words[:SHARED_WORDS]
+
+    @classmethod
+    def from_words(cls, words: Iterable[bytes]) -> Deal:
+        """The deal of a record. Raises FieldInvalid when a bit that has no meaning is set, as the contract does."""
+        found = checked(words, 12)
+        values: dict[str, int | str] = {}
+        for layout, word in zip(_WORDS, found[:7], strict=True):
+            values.update(unpack(layout, word))
+        for field in _ADDRESSES:
+            values[field] = address_of(values[field])
+        module, pool, resource_offer_hash, inputs, job_offer_hash = found[7:]
+        return cls(
+            module=module, pool=pool, resource_offer_hash=resource_offer_hash, inputs=inputs, job_offer_hash=job_offer_hash,
+            **values,
+        )  # fmt: skip
+
+
+def require_counterparts(job: JobOffer, resource: ResourceOffer, module: ModuleTerms, pool: PoolTerms) -> None:
+    """Raises OffersDiffer when what the offers and terms share is not equal, so that they cannot become one deal."""
+    pairs: Sequence[tuple[str, object, object]] = (
+        ("token", job.token, resource.token),
+        ("module", job.module, module.id),
+        ("pool", job.pool, resource.pool),
+        ("pool", job.pool, pool.id),
+        ("provider", job.provider, resource.provider if job.provider != NOBODY else NOBODY),
+    )
+    for field, ours, theirs in pairs:
+        if ours != theirs:
+            raise OffersDiffer(field, _shown(ours), _shown(theirs))
+    solver_of(job, resource)
+
+
+def _shown(value: object) -> object:
+    return "0x" + value.hex() if isinstance(value, bytes) else value
+
+
+def deal_from_offers(job: JobOffer, resource: ResourceOffer, module: ModuleTerms, pool: PoolTerms) -> Deal:
+    """The record that an opening of these offers makes, whether or not the core would accept it (see `matching.why_not`).
+
+    Raises OffersDiffer when they cannot be counterparts, FieldInvalid when an amount does not fit its 96 bits.
+    """
+    require_counterparts(job, resource, module, pool)
+    solver = solver_of(job, resource)
+    value = value_of(resource.price, resource.unit_price, job.max_units)
+    seat_fee = seat_fee_up(value, pool.seat_fee_floor, module.min_seat_fee) if pool.is_verified else Amount(0)
+    return Deal(
+        creator=job.creator,
+        provider=resource.provider,
+        solver=solver,
+        publisher=module.publisher,
+        royalty_to=module.royalty_to,
+        strategy=pool.strategy,
+        token=job.token,
+        module=job.module,
+        inputs=job.inputs,
+        pool=job.pool,
+        price=resource.price,
+        unit_price=resource.unit_price,
+        max_units=job.max_units,
+        collateral=Amount(value * job.collateral_bps // WHOLE),
+        seat_fee=seat_fee,
+        seat_floor=pool.seat_fee_floor,
+        submit_window=job.submit_window,
+        judge_window=job.judge_window,
+        audit_bps=job.audit_bps,
+        royalty_bps=module.royalty_bps,
+        solver_fee_bps=job.solver_fee_bps if solver != NOBODY else Bps(0),
+        job_offer_hash=job.struct_hash,
+        resource_offer_hash=resource.struct_hash,
+    )
+
+
+@dataclass(frozen=True)
+class DealState:
+    """What the chain knows of a deal (`Lilypad.dealOf`); fields in its order.
+
+    `deadline`: of the status; in final states the time of the end. `commitment` is 0 until a result is posted.
+    """
+
+    status: Status
+    kind: DisputeKind
+    delivery_challenged: bool
+    deadline: Timestamp
+    period: Period
+    commitment: int
+
+    @classmethod
+    def of(cls, answer: Sequence[int]) -> DealState:
+        """From the decoded answer of `dealOf`. Raises FieldInvalid for a status or kind that does not exist."""
+        try:
+            status, kind = Status(answer[0]), DisputeKind(answer[1])
+        except ValueError as error:
+            raise FieldInvalid("DealState", "status", str(error)) from None
+        return cls(status, kind, bool(answer[2]), Timestamp(answer[3]), Period(answer[4]), int(answer[5]))
+
+
+@dataclass(frozen=True)
+class Deadlines:
+    """Last seconds at which something counts, unix seconds; the matching timeout works one second later. None: not now."""
+
+    decline: Timestamp | None = None
+    submit: Timestamp | None = None
+    judge: Timestamp | None = None
+    reveal: Timestamp | None = None
+    audit: Timestamp | None = None
+    mediation: Timestamp | None = None
+
+
+def deadlines(deal: Deal, state: DealState, parameters: Parameters) -> Deadlines:
+    """The clocks that run in the present state. Source: docs/protocol.md section 4."""
+    end = state.deadline
+    if state.status == Status.AGREED:
+        decline = end - deal.submit_window + deal.submit_window // 4
+        return Deadlines(decline=Timestamp(decline), submit=end)
+    if state.status == Status.RESULTS_SUBMITTED:
+        return Deadlines(
+            judge=end,
+            reveal=Timestamp(end + parameters.reveal_window),
+            audit=Timestamp(end + parameters.mediation_limit),
+        )
+    if state.status == Status.IN_MEDIATION:
+        return Deadlines(mediation=end)
+    return Deadlines()

@@ -1,0 +1,93 @@
+"""Terms of module versions and pools, identified by their hash. Twin of contracts/types/Terms.sol, protocol 3.3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from typing import ClassVar
+
+from lilypad_agents.protocol.errors import FieldInvalid
+from lilypad_agents.protocol.ids import NOBODY, UNVERIFIED_POOL, ZERO, Address, PoolId, VersionId, keccak256
+from lilypad_agents.protocol.structs import StructType, TypedStruct
+from lilypad_agents.protocol.units import Amount, Bps, Seconds
+
+
+class Metering(IntEnum):
+    """What a module's units count."""
+
+    NONE = 0
+    FUEL = 1
+    TOKENS = 2
+    BYTES = 3
+
+
+@dataclass(frozen=True)
+class ModuleTerms(TypedStruct):
+    """What a module version promises for ever. `id` is the version id."""
+
+    publisher: Address
+    name_hash: bytes  # keccak256 of "name:version"
+    manifest: bytes  # sha2-256 of the canonical manifest
+    parent: bytes  # version id it was forked from, or zero
+    royalty_bps: Bps  # of gross; the core refuses more than 3000
+    royalty_to: Address
+    deterministic: bool
+    strategy: Address  # nobody: any that the pool names
+    min_audit_bps: Bps
+    min_seat_fee: Amount  # what one re-run costs
+    metering: int  # Metering
+
+    TYPE: ClassVar[StructType] = StructType.parse(
+        "ModuleTerms(address publisher,bytes32 nameHash,bytes32 manifest,bytes32 parent,uint16 royaltyBps,"
+        "address royaltyTo,bool deterministic,address strategy,uint16 minAuditBps,uint96 minSeatFee,uint8 metering)"
+    )
+
+    @cached_property
+    def id(self) -> VersionId:
+        return VersionId(self.struct_hash)
+
+
+@dataclass(frozen=True)
+class PoolTerms(TypedStruct):
+    """Who judges and what a seat costs. `id` is the pool id. Without a strategy it is UNVERIFIED, all zero."""
+
+    strategy: Address
+    token: Address
+    seat_fee_floor: Amount
+    seat_stake: Amount
+    max_value: Amount
+    members: bytes  # Merkle root of the accounts that may stake; zero: open to all
+    commit_window: Seconds
+    reveal_window: Seconds
+    appeal_window: Seconds
+    note: bytes  # digest of a description
+
+    TYPE: ClassVar[StructType] = StructType.parse(
+        "PoolTerms(address strategy,address token,uint96 seatFeeFloor,uint96 seatStake,uint96 maxValue,bytes32 members,"
+        "uint32 commitWindow,uint32 revealWindow,uint32 appealWindow,bytes32 note)"
+    )
+
+    def __post_init__(self) -> None:
+        """Raises FieldInvalid, also for terms that name no strategy and yet say something: they would be Unverified."""
+        super().__post_init__()
+        if self.strategy == NOBODY and any(self.TYPE.encode(self)[32:]):
+            raise FieldInvalid("PoolTerms", "strategy", "must be named, or all other fields be zero")
+
+    @property
+    def is_verified(self) -> bool:
+        return self.strategy != NOBODY
+
+    @cached_property
+    def id(self) -> PoolId:
+        return PoolId(self.struct_hash) if self.is_verified else UNVERIFIED_POOL
+
+
+UNVERIFIED = PoolTerms(
+    NOBODY, NOBODY, Amount(0), Amount(0), Amount(0), ZERO, Seconds(0), Seconds(0), Seconds(0), ZERO
+)
+
+
+def name_hash(name: str, version: str) -> bytes:
+    """The `name_hash` of a version: keccak256 of "name:version"."""
+    return keccak256(f"{name}:{version}".encode("utf-8"))
