@@ -133,15 +133,15 @@ class ForkServer:
     def _reap(self) -> None:
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return
-            if pid == 0:
+            if ended is None:
                 return
-            child = self._children.pop(pid, None)
-            if child is None:
-                continue
-            kill_group(pid)  # whatever else was in its group
+            pid = ended.si_pid
+            kill_group(pid)  # whatever else is in its group; before the wait, so that the number is still its own
+            _, status = os.waitpid(pid, 0)
+            child = self._children.pop(pid)
             if child.notice in self._selector.get_map():
                 self._selector.unregister(child.notice)
             os.close(child.notice)

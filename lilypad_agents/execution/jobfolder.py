@@ -58,13 +58,14 @@ class JobFolder:
             return False
         try:
             descriptor = os.pidfd_open(pid)
-        except OSError:
+        except (OSError, OverflowError):
             return False
         try:
             # Checked after the descriptor is open, so that the number cannot pass to another process in between.
             if pid <= 1 or boot != boot_id() or started != start_time(pid):
                 return False
-            kill_group(pid)
+            _kill_group_only(pid)
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
             poller = select.poll()
             poller.register(descriptor, select.POLLIN)
             poller.poll(KILL_WAIT_MS)
@@ -77,12 +78,19 @@ class JobFolder:
 
 
 def kill_group(pid: int) -> None:
-    """Kills a job's whole process group; a job that has not made its group yet is killed alone."""
-    for send in (os.killpg, os.kill):
-        try:
-            send(pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
+    """Kills a child that was not yet waited for, with its whole process group if it already made one."""
+    _kill_group_only(pid)
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def _kill_group_only(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
 
 
 def start_time(pid: int) -> int:

@@ -18,7 +18,7 @@ def read_plain(path: Path, limit: int) -> bytes:
             raise ResultRefused(f"{path.name} is no plain file")
         if status.st_size > limit:
             raise ResultRefused(f"{path.name} has {status.st_size} bytes, {limit} are allowed", bytes=status.st_size)
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise ResultRefused(f"{path.name} grew over {limit} bytes")
+        data = file.read(status.st_size + 1)
+    if len(data) != status.st_size:
+        raise ResultRefused(f"{path.name} changes while it is read")
     return data

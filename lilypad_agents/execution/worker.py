@@ -288,7 +288,8 @@ class _Server:
         self._thread.start()
         in_time = self._ready.wait(START_SECONDS)
         if not in_time or self.isolation == "unknown":
-            self.stop()
+            self.kill()
+            self._process.wait()  # the listener ends by itself; it may wait for the lock that our caller holds
             reason = "ended at its start" if in_time else f"was not ready within {START_SECONDS} s"
             raise WorkerUnavailable(f"the fork server {reason}; see forkserver.log in {folder}")
 
