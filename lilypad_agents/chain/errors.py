@@ -21,6 +21,7 @@ __all__ = [
     "DeploymentMismatch",
     "DiskFull",
     "DevelopmentChainFailed",
+    "FeeCapReached",
     "InsufficientFunds",
     "KeyUnusable",
     "NoContractCode",
@@ -109,6 +110,14 @@ class DeadlinePassed(LilypadError):
     code = "deadline-passed"
     hint = "Nothing stale is sent; the next step is decided from the state of the chain."
     exit_code = 22
+
+
+class FeeCapReached(LilypadError):
+    """Gas costs more than the cap allows; figures: base_fee, cap (wei per gas). The transaction waits."""
+
+    code = "fee-cap"
+    hint = "It goes out by itself when gas is cheaper; raise the fee cap in the settings to pay more."
+    exit_code = 40
 
 
 class TransactionTimeout(LilypadError):

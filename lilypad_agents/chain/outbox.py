@@ -13,7 +13,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from eth_utils import to_canonical_address
@@ -22,18 +21,12 @@ from lilypad_agents.chain.abi import ErrorTable
 from lilypad_agents.chain.clock import ChainMoment
 from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.chain.database import Database
-from lilypad_agents.chain.errors import (
-    ChainReset,
-    ContractReverted,
-    DeadlinePassed,
-    RpcError,
-    TransactionRefused,
-    TransactionTimeout,
-)
+from lilypad_agents.chain.errors import ChainReset, ContractReverted, FeeCapReached, RpcError, TransactionTimeout
 from lilypad_agents.chain.fees import Fees, covers, first_fees, raised_fees
 from lilypad_agents.chain.keys import Signer
 from lilypad_agents.chain.outbox_chain import OutboxChain, View
 from lilypad_agents.chain.outbox_store import Action, ActionId, Attempt, OutboxStore, Receipt, State
+from lilypad_agents.chain.outbox_types import Failed, Mined, OutboxConfig, Pending, PumpReport, Status, late, stored_error
 from lilypad_agents.chain.rpc import Rpc
 from lilypad_agents.chain.transaction import FeeMarketTransaction
 from lilypad_agents.chain.types import ChainId, Notify, Wei, silent
@@ -41,72 +34,10 @@ from lilypad_agents.errors import ChainUnreachable, ConfigurationError, Insuffic
 
 __all__ = ["ActionId", "Failed", "Mined", "Outbox", "OutboxConfig", "Pending", "PumpReport", "Receipt", "Status"]
 
-GWEI = 10**9
 _FILLER = "filler:"
 _TRANSFER_GAS = 21_000
 _HARMLESS = ("already known", "known transaction", "already imported", "nonce too low", "nonce is too low")
 _NEVER_VALID = ("intrinsic gas", "exceeds block gas limit", "gas limit too high", "oversized", "invalid sender", "invalid chain")
-
-
-@dataclass(frozen=True)
-class OutboxConfig:
-    """Limits of the outbox. Fees in wei per gas; blocks and seconds by name.
-
-    `confirmations`: depth at which a receipt counts. `finality_blocks`: depth after which it is no longer watched.
-    `urgent_before_s`: block time before its deadline from which an action may use `urgent_fee_cap`.
-    """
-
-    confirmations: int = 0
-    finality_blocks: int = 64
-    max_in_flight: int = 64
-    fee_cap: Wei = Wei(200 * GWEI)
-    urgent_fee_cap: Wei = Wei(1_000 * GWEI)
-    urgent_before_s: int = 120
-    least_tip: Wei = Wei(0)
-    most_tip: Wei = Wei(5 * GWEI)
-    replace_after_blocks: int = 3
-    rebroadcast_after_s: float = 15.0
-    gap_grace_s: float = 5.0
-    gas_margin_percent: int = 25
-    simulation_attempts: int = 3
-    keep_closed: int = 5_000
-
-
-@dataclass(frozen=True)
-class Pending:
-    """Not mined deep enough yet. `blocked` says what it waits for (coin, a lower base fee), None in the normal case."""
-
-    stage: State
-    nonce: int | None
-    hashes: tuple[bytes, ...]
-    blocked: LilypadError | None
-
-
-@dataclass(frozen=True)
-class Mined:
-    """Succeeded at the configured depth."""
-
-    receipt: Receipt
-
-
-@dataclass(frozen=True)
-class Failed:
-    """Will not happen: reverted (`receipt` if that cost gas), refused, or too late. Decide anew from the chain's state."""
-
-    error: LilypadError
-    receipt: Receipt | None
-
-
-Status = Pending | Mined | Failed
-
-
-@dataclass(frozen=True)
-class PumpReport:
-    """After one step: the head that was seen (None when there was nothing to do), counts by state, what is blocked."""
-
-    head: ChainMoment | None
-    counts: dict[State, int]
-    blocked: dict[str, LilypadError]
 
 
 class Outbox:
@@ -329,7 +260,7 @@ class Outbox:
         receipt = action.receipt
         assert receipt is not None
         if any(attempt.cancels and attempt.hash == receipt.transaction_hash for attempt in attempts):
-            return action.error or _late(action, view.head)
+            return action.error or late(action, view.head)
         if receipt.succeeded:
             return None
         gas = next((attempt.gas for attempt in attempts if attempt.hash == receipt.transaction_hash), None)
@@ -358,7 +289,7 @@ class Outbox:
 
     def _give_up_late(self, view: View) -> None:
         for action in self._store.expired(view.head.timestamp):
-            self._store.fail(action, _late(action, view.head))
+            self._store.fail(action, late(action, view.head))
             self._blocked.pop(action.key, None)
 
     # --- fees ------------------------------------------------------------------------------------------------------
@@ -402,6 +333,7 @@ class Outbox:
             self._save([attempt for _, attempt in signed])
             for action, attempt in signed:
                 sent[attempt.nonce] = (action, attempt)
+                self._blocked.pop(action.key, None)
                 event = "outbox_cancelling" if attempt.cancels else "outbox_replaced"
                 self._notify(event, key=action.key, nonce=attempt.nonce, max_fee=attempt.fees.max_fee)
 
@@ -564,30 +496,19 @@ class Outbox:
             self._store.mark(action, {"kind": "refused", "message": refusal.message})
         elif "insufficient funds" in text:
             self._block(action, self._lacks(action, 1))
-        else:
+        elif not isinstance(self._blocked.get(action.key), FeeCapReached):  # the better reason for the same refusal
             self._block(action, refusal)
 
     # --- states and identity -----------------------------------------------------------------------------------------
 
     def _status_of(self, action: Action) -> Status:
         if action.state is State.FAILED or (action.confirmed and action.error):
-            return Failed(self._error(action), action.receipt)
+            return Failed(stored_error(action, self._errors), action.receipt)
         if action.state is State.DONE or action.confirmed:
             assert action.receipt is not None
             return Mined(action.receipt)
         hashes = tuple(attempt.hash for attempt in self._store.attempts([action])[action.id])
         return Pending(action.state, action.nonce, hashes, self._blocked.get(action.key))
-
-    def _error(self, action: Action) -> LilypadError:
-        record = action.error or {}
-        message = str(record.get("message", ""))
-        if record.get("kind") == "reverted":
-            data = bytes.fromhex(record["data"])
-            decoded = self._errors.decode(data) if data else None
-            return ContractReverted(data, decoded=decoded, message=message, key=action.key)
-        if record.get("kind") == "late":
-            return DeadlinePassed(message, key=action.key, deadline=record["deadline"], time=record["time"])
-        return TransactionRefused(message, key=action.key)
 
     def _bind_to_key(self) -> None:
         identity = f"{self._chain_id}:{self._signer.address}"
@@ -613,14 +534,10 @@ class Outbox:
             )
 
 
-def _late(action: Action, head: ChainMoment) -> dict[str, Any]:
-    message = f"The deadline of {action.key} passed {head.timestamp - (action.deadline or 0)} s ago."
-    return {"kind": "late", "message": message, "deadline": action.deadline, "time": head.timestamp}
-
-
 def _value(action: Action, attempt: Attempt) -> int:
     return 0 if attempt.cancels else action.value
 
 
-def _fee_wait(view: View, cap: Wei) -> RpcError:
-    return RpcError(f"The base fee is {view.market.base_fee} wei per gas; the cap of {cap} leaves no room.", cap=cap)
+def _fee_wait(view: View, cap: Wei) -> FeeCapReached:
+    fee = view.market.base_fee
+    return FeeCapReached(f"The base fee is {fee} wei per gas; the cap of {cap} leaves no room.", base_fee=fee, cap=cap)

@@ -192,17 +192,19 @@ class Rpc:
         deadline = self._clock() + (self.config.total_timeout_s if timeout_s is None else timeout_s)
         repeatable = all(_repeatable(call.method) for call in calls)
         self._compare_heads_when_due()
-        while True:
-            endpoint = self._choose(deadline)
+        for tries in itertools.count():
+            endpoint = self._choose(deadline, tried=tries > 0)
             try:
                 return self._exchange(endpoint, calls, self._attempt_deadline(endpoint, deadline))
             except EndpointFailure as failure:
                 self._note_failure(endpoint, failure)
                 if not repeatable and failure.sent:
                     raise self._unreachable(f"{calls[0].method} may have arrived and is not repeated") from failure
+        raise AssertionError("unreachable")
 
-    def _choose(self, deadline: float) -> _Endpoint:
-        """The first usable endpoint, waiting for one until `deadline` at the latest."""
+    def _choose(self, deadline: float, *, tried: bool) -> _Endpoint:
+        """The first usable endpoint, waiting for one until `deadline` at the latest; one on another chain is asked again
+        by the next call, not within the same."""
         while True:
             now = self._clock()
             if self._closed.is_set():
@@ -212,7 +214,7 @@ class Rpc:
             usable = [endpoint for endpoint in self._endpoints if endpoint.usable(now)]
             if usable:  # one that failed is proven again in the background first, while others answer
                 return min(usable, key=lambda endpoint: endpoint.failures > 0)
-            if all(endpoint.wrong_chain is not None for endpoint in self._endpoints):
+            if tried and all(endpoint.wrong_chain is not None for endpoint in self._endpoints):
                 raise self._unreachable("wrong chain")
             waiting = [endpoint.retry_at for endpoint in self._endpoints if endpoint.catch_up_to is None]
             if waiting and min(waiting) >= deadline:
