@@ -9,7 +9,8 @@ import json
 from pathlib import Path
 
 import click
-from ape.cli import ConnectedProviderCommand, account_option, ape_cli_context, network_option
+from ape.cli import AccountAliasPromptChoice, ConnectedProviderCommand, account_option, ape_cli_context, network_option
+from ape.logging import logger
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -27,7 +28,7 @@ class ApeSender:
 
         from lilypad_agents.chain.deployer import DeploymentFailed
 
-        fields = {"data": data, "value": value, **({"receiver": to} if to else {})}
+        fields = {"sender": self.address, "data": data, "value": value, **({"receiver": to} if to else {})}
         transaction = self.provider.network.ecosystem.create_transaction(**fields)
         try:
             receipt = self.account.call(transaction)
@@ -49,16 +50,27 @@ def _show(book, findings, path):
             click.echo(f"{finding.subject}: {problem}", err=True)
 
 
+def _report(event, *, alert=False, **fields):
+    (logger.warning if alert else logger.info)(" ".join([event.replace("_", " "), *map(str, fields.values())]))
+
+
+def _quiet(_context, _parameter, as_json):
+    """Ape writes its log to standard output, where only the JSON belongs."""
+    if as_json:
+        logger.set_level("WARNING")
+    return as_json
+
+
 @click.command(cls=ConnectedProviderCommand)
 @ape_cli_context()
 @network_option()
-@account_option()
+@account_option(prompt=None)
 @click.option("--preset", "preset_name", default=None, help="production, testnet or devnet; by default devnet on local chains")
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="another value for one parameter")
 @click.option("--book", type=click.Path(path_type=Path), default=None, help="address book; by default deployments/<chain id>.json")
 @click.option("--verify", is_flag=True, help="only compare the chain with the address book; exit 1 when they differ")
-@click.option("--json", "as_json", is_flag=True, help="print the address book as JSON, and nothing else")
-def cli(cli_ctx, provider, account, preset_name, assignments, book, verify, as_json):
+@click.option("--json", "as_json", is_flag=True, callback=_quiet, help="print the address book as JSON, and nothing else")
+def cli(_cli_ctx, provider, account, preset_name, assignments, book, verify, as_json):
     """Deploy the contracts of Lilypad, or verify a deployment."""
     from lilypad_agents.chain.deployer import Deployment
     from lilypad_agents.chain.deployment_check import check_deployment
@@ -78,9 +90,8 @@ def cli(cli_ctx, provider, account, preset_name, assignments, book, verify, as_j
         else:
             chosen = preset(preset_name or ("devnet" if provider.chain_id in LOCAL_CHAINS else "production"))
             parameters = overridden(chosen, parse_assignments(assignments))
-            report = None if as_json else lambda event, *, alert=False, **fields: cli_ctx.logger.info(f"{event} {fields}")
-            notify = {"notify": report} if report else {}
-            document = Deployment(rpc, ApeSender(account, provider), parameters, path, **notify).run()
+            sender = ApeSender(account or AccountAliasPromptChoice().select_account(), provider)
+            document = Deployment(rpc, sender, parameters, path, notify=_report).run()
         findings = check_deployment(rpc, document)
     except LilypadError as error:
         raise click.ClickException(f"{error.code}: {error.message}\n{error.way_out}") from error
