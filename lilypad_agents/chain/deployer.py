@@ -269,6 +269,8 @@ class Deployment:
             self._notify("contract_found", contract=contract.name, address=contract.address)
             return self._entry(contract, code, block, transaction, deployer)
         transaction = self._make(contract, factory, bytes.fromhex(salt[2:]))
+        if transaction is None:
+            return self._ensure(contract, factory, salt, {})
         receipt = wait_for_receipt(self.rpc, transaction)
         code = self._code(contract.address)
         self._notify("contract_deployed", contract=contract.name, address=contract.address)
@@ -276,12 +278,15 @@ class Deployment:
             contract, code, quantity(receipt["blockNumber"]), "0x" + transaction.hex(), self.sender.address
         )
 
-    def _make(self, contract: PlannedContract, factory: str, salt: bytes) -> bytes:
+    def _make(self, contract: PlannedContract, factory: str, salt: bytes) -> bytes | None:
+        """The transaction that made the contract; None when somebody else made it a moment before."""
         self._rehearse(contract)
         self._crash.point(f"sending {contract.name}")
         try:
             transaction = self.sender.send(factory, salt + contract.init_code)
         except DeploymentFailed as error:
+            if self._code(contract.address):
+                return None
             raise DeploymentFailed(f"{contract.name} was not deployed: {error.message}", contract=contract.name) from error
         self._crash.point(f"sent {contract.name}")
         if not self._code(contract.address):

@@ -1,8 +1,8 @@
 """Lean JSON-RPC client over several endpoints, with one explicit time limit for a call and all its retries.
 
 The endpoints are used in the order given. One that fails pauses (with jitter, longer each time, or as long as its
-Retry-After says) and the next takes over. On every new connection, and every few seconds, the chain id rides along in
-the same HTTP request; an endpoint on another chain is refused by both ids. While there are several endpoints, their
+Retry-After says) and the next takes over. On every new connection, at every failover and every few seconds, the chain id rides along
+in the same HTTP request; an endpoint on another chain is refused by both ids. While there are several endpoints, their
 heads are compared in the background: one that is too many blocks behind leaves the pool until it has caught up.
 
 Thread safe and synchronous: an agent's loop needs no event loop, and parallel callers get parallel connections.
@@ -114,6 +114,7 @@ class Rpc:
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        self._serving: _Endpoint | None = None  # the one that answered last; another one must name its chain first
         self._heads_at = float("-inf")
         self._heads_running = threading.Lock()
         self._endpoints = [self._endpoint(url) for url in config.urls]
@@ -195,7 +196,9 @@ class Rpc:
         for tries in itertools.count():
             endpoint = self._choose(deadline, tried=tries > 0)
             try:
-                return self._exchange(endpoint, calls, self._attempt_deadline(endpoint, deadline))
+                outcomes = self._exchange(endpoint, calls, self._attempt_deadline(endpoint, deadline))
+                self._serving = endpoint
+                return outcomes
             except EndpointFailure as failure:
                 self._note_failure(endpoint, failure)
                 if not repeatable and failure.sent:
@@ -236,7 +239,8 @@ class Rpc:
         connection = endpoint.pool.take(deadline)
         keep = False
         try:
-            due = connection.fresh or self._clock() - endpoint.checked_at >= self.config.chain_check_s
+            age = self._clock() - endpoint.checked_at
+            due = connection.fresh or endpoint is not self._serving or age >= self.config.chain_check_s
             asked = [_CHAIN_ID, *calls] if due else list(calls)
             first_id = next(self._ids) * 1_000
             answer = connection.post(request_body(asked, first_id), deadline)
