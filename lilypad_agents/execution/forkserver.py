@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import os
-import resource
 import selectors
 import signal
 import socket
@@ -98,10 +97,17 @@ class ForkServer:
                     kill_group(pid)
 
     def _fork(self, folder: JobFolder, wall_seconds: int) -> None:
-        notice_read, notice_write = os.pipe2(os.O_CLOEXEC)
-        release_read, release_write = os.pipe2(os.O_CLOEXEC)
-        server = os.getpid()
-        pid = os.fork()
+        server, pipes = os.getpid(), []
+        try:
+            pipes += os.pipe2(os.O_CLOEXEC)
+            pipes += os.pipe2(os.O_CLOEXEC)
+            pid = os.fork()
+        except OSError:  # no memory, processes or descriptors left: this job fails, the others go on
+            for descriptor in pipes:
+                os.close(descriptor)
+            self._send({"event": "ended", "job": folder.label, "code": 71, "cause": "compile"})
+            return
+        notice_read, notice_write, release_read, release_write = pipes
         if pid == 0:
             _child(folder, self._engine, self._empty, server, release_read, notice_write)
         os.close(notice_write)
@@ -153,10 +159,7 @@ class ForkServer:
                 os.replace(child.folder.partial, child.folder.result)
             except OSError:
                 code = 74
-        peak_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-        self._send({
-            "event": "ended", "job": child.folder.label, "code": code, "cause": child.cause, "peak_rss_kib": peak_kib,
-        })
+        self._send({"event": "ended", "job": child.folder.label, "code": code, "cause": child.cause})
 
     def _send(self, message: dict[str, Any]) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Mapping
 
@@ -136,4 +136,3 @@ class JobOutcome:
     result: RunResult | None = None
     failure: str | None = None
     message: str = ""
-    figures: Mapping[str, int] = field(default_factory=dict)

@@ -15,6 +15,8 @@ MAX_PATH_BYTES = 4096
 MAX_DEPTH = 31  # content trees have at most 32 levels, and a result adds `outputs/`
 _FROZEN = unicodedata.ucd_3_2_0
 # Controls, formats (bidi overrides, zero-width), surrogates, private use, unassigned, line and paragraph separators.
+# Invisible ones that Unicode 3.2 still counted among others: soft hyphen, Mongolian and other zero-width marks.
+_REFUSED_CHARACTERS = frozenset("\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u200b\u3164\uffa0")
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -40,7 +42,7 @@ def name_problem(name: str) -> str | None:
         return f"has {len(encoded)} bytes, {MAX_NAME_BYTES} are allowed"
     if name.isascii():
         return None if name.isprintable() else "holds a control character"
-    if any(_FROZEN.category(c) in _REFUSED_CATEGORIES for c in name):
+    if any(_FROZEN.category(c) in _REFUSED_CATEGORIES or c in _REFUSED_CHARACTERS for c in name):
         return "holds a control, invisible, private or unassigned (Unicode 3.2) character"
     return None if is_nfc(name) else "is not in Unicode normalisation form C"
 

@@ -192,6 +192,11 @@ class Pattern:
         self._accept = self._state()
         self._start = self._build(_Parser(text).parse(), self._accept)
 
+    @property
+    def size(self) -> int:
+        """Number of states: matching a text takes at most this many steps per character."""
+        return len(self._edges)
+
     def search(self, text: str) -> bool:
         active: set[int] = set()
         for position in range(len(text) + 1):

@@ -16,6 +16,7 @@ from lilypad_agents.execution.patterns import PatternRefused, compile_pattern
 from lilypad_agents.execution.strictjson import SAFE_INTEGER, JsonRefused, bound, canonical, normal
 
 MAX_EXPANDED_NODES = 2_000
+MAX_PATTERN_STEPS = 5_000_000  # states times characters, over all texts that a document may hold
 _ANNOTATIONS = {"title", "description", "examples", "default", "$comment"}
 _KEYWORDS: Mapping[str, frozenset[str]] = {
     "string": frozenset({"minLength", "maxLength", "pattern"}),
@@ -60,15 +61,17 @@ class _Checker:
     def __init__(self, definitions: Mapping[str, Any]) -> None:
         self._definitions = definitions
         self._nodes = 0
+        self._steps = 0
 
-    def check(self, schema: Any, path: str, inside: tuple[str, ...], *, root: bool = False) -> None:
+    def check(self, schema: Any, path: str, inside: tuple[str, ...], *, times: int = 1, root: bool = False) -> None:
+        """`inside`: definitions on the way here; `times`: how often a document may hold a value of this schema."""
         self._nodes += 1
         if self._nodes > MAX_EXPANDED_NODES:
             raise SchemaRefused(path, f"expands to more than {MAX_EXPANDED_NODES} schemas")
         if not isinstance(schema, dict):
             raise SchemaRefused(path, "must be an object")
         if "$ref" in schema:
-            self._follow(schema, path, inside)
+            self._follow(schema, path, inside, times)
             return
         kind = schema.get("type")
         if not isinstance(kind, str) or kind not in _KEYWORDS:
@@ -78,14 +81,23 @@ class _Checker:
             if key not in allowed:
                 raise SchemaRefused(f"{path}.{key}", f"is not supported for type {kind}")
         _check_keywords(schema, path)
+        if "pattern" in schema:
+            self._count_steps(schema, path, times)
         if "enum" not in schema and "const" not in schema:
             _check_bounded(schema, kind, path)
         if kind == "object":
-            self._check_object(schema, path, inside)
+            self._check_object(schema, path, inside, times)
         if kind == "array" and "items" in schema:
-            self.check(schema["items"], f"{path}.items", inside)
+            self.check(schema["items"], f"{path}.items", inside, times=times * schema.get("maxItems", 1))
 
-    def _follow(self, schema: Mapping[str, Any], path: str, inside: tuple[str, ...]) -> None:
+    def _count_steps(self, schema: Mapping[str, Any], path: str, times: int) -> None:
+        if "maxLength" not in schema:
+            raise SchemaRefused(path, "needs maxLength beside pattern")
+        self._steps += times * (schema["maxLength"] + 1) * compile_pattern(schema["pattern"]).size
+        if self._steps > MAX_PATTERN_STEPS:
+            raise SchemaRefused(f"{path}.pattern", "costs too much over all texts: lower maxLength, maxItems or its counts")
+
+    def _follow(self, schema: Mapping[str, Any], path: str, inside: tuple[str, ...], times: int) -> None:
         target = schema["$ref"]
         name = target.removeprefix("#/$defs/") if isinstance(target, str) else ""
         if not isinstance(target, str) or not target.startswith("#/$defs/") or name not in self._definitions:
@@ -94,9 +106,9 @@ class _Checker:
             raise SchemaRefused(f"{path}.$ref", "leads back to itself")
         if set(schema) - {"$ref", "description", "title"}:
             raise SchemaRefused(path, "has other keys beside $ref")
-        self.check(self._definitions[name], f"$defs.{name}", (*inside, name))
+        self.check(self._definitions[name], f"$defs.{name}", (*inside, name), times=times)
 
-    def _check_object(self, schema: Mapping[str, Any], path: str, inside: tuple[str, ...]) -> None:
+    def _check_object(self, schema: Mapping[str, Any], path: str, inside: tuple[str, ...], times: int) -> None:
         properties = schema.get("properties", {})
         if not isinstance(properties, dict):
             raise SchemaRefused(f"{path}.properties", "must be an object")
@@ -111,7 +123,7 @@ class _Checker:
         for name, child in properties.items():
             if not name or len(name) > 64 or not name.isascii() or not name.replace("_", "a").replace("-", "a").isalnum():
                 raise SchemaRefused(f"{path}.properties", f"{ascii(name)} is no name of letters, digits, `_` and `-`")
-            self.check(child, f"{path}.properties.{name}", inside)
+            self.check(child, f"{path}.properties.{name}", inside, times=times)
 
 
 def _check_keywords(schema: Mapping[str, Any], path: str) -> None:
@@ -125,11 +137,16 @@ def _check_keywords(schema: Mapping[str, Any], path: str) -> None:
         raise SchemaRefused(f"{path}.multipleOf", "must be a whole number above 0")
     if not isinstance(schema.get("uniqueItems", False), bool):
         raise SchemaRefused(f"{path}.uniqueItems", "must be true or false")
+    items = schema.get("items")
+    if schema.get("uniqueItems") and not (isinstance(items, dict) and items.get("type") in ("string", "integer", "number")):
+        raise SchemaRefused(f"{path}.uniqueItems", "is only for lists of texts or numbers: others compare each with each")
     if "enum" in schema and not (isinstance(schema["enum"], list) and 0 < len(schema["enum"]) <= 500):
         raise SchemaRefused(f"{path}.enum", "must be a list of 1 to 500 values")
     if "pattern" in schema:
         try:
-            compile_pattern(str(schema["pattern"]))
+            if not isinstance(schema["pattern"], str):
+                raise PatternRefused("must be a text")
+            compile_pattern(schema["pattern"])
         except PatternRefused as failure:
             raise SchemaRefused(f"{path}.pattern", str(failure)) from None
 
@@ -189,9 +206,9 @@ def check_value(value: Any, schema: Mapping[str, Any], path: str) -> Any:
         value = normal(value)
     except JsonRefused as failure:
         raise ValueRefused(path, failure.problem) from None
-    failures = sorted(_Validator(schema).iter_errors(value), key=lambda e: (len(e.absolute_path), str(e.json_path)))
-    if failures:
-        raise ValueRefused(_place(path, failures[0]), _message(failures[0]))
+    failure = next(_Validator(schema).iter_errors(value), None)  # the first only: each builds a message of any length
+    if failure is not None:
+        raise ValueRefused(_place(path, failure), _message(failure))
     return value
 
 

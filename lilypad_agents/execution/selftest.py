@@ -18,7 +18,7 @@ from lilypad_agents.errors import LilypadError
 from lilypad_agents.execution.errors import SandboxUnsafe
 from lilypad_agents.execution.job import MIB, ExitClass, JobOutcome, JobSpec, Limits
 from lilypad_agents.execution.selftest_programs import compile_program
-from lilypad_agents.execution.worker import WorkerPool
+from lilypad_agents.execution.worker import WorkerPool, search_path
 
 LIMITS = Limits(
     fuel=2_000_000_000, wall_seconds=5, memory_bytes=128 * MIB, scratch_bytes=MIB, stdout_bytes=MIB, stderr_bytes=1024,
@@ -147,7 +147,7 @@ def _probe(empty: Path) -> dict[str, list[str]]:
     code = "import sys; sys.path[:] = sys.argv[2:]; from lilypad_agents.execution.selftest_probe import main; main()"
     try:
         done = subprocess.run(
-            [sys.executable, "-I", "-c", code, str(empty), *sys.path], capture_output=True, timeout=10, check=True,
+            [sys.executable, "-I", "-c", code, str(empty), *search_path()], capture_output=True, timeout=10, check=True,
             env={"LILYPAD_SELFTEST_SECRET": "seen"},
         )
         found = json.loads(done.stdout)

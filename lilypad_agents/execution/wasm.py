@@ -49,6 +49,9 @@ _ON = (
     "consume_fuel", "epoch_interruption", "cranelift_nan_canonicalization", "wasm_relaxed_simd_deterministic",
     "wasm_simd", "wasm_bulk_memory", "wasm_multi_value",
 )
+# The binding keeps the exception of a host call in one place for the whole process, so two runs at once could take each
+# other's end; it also keeps one run's timer from interrupting another.
+_RUN_LOCK = threading.Lock()
 _TRAP_CLASSES: Mapping[TrapCode, ExitClass] = {
     TrapCode.OUT_OF_FUEL: ExitClass.FUEL,
     TrapCode.INTERRUPT: ExitClass.TIMEOUT,
@@ -65,7 +68,7 @@ class _End:
 
 
 class WasmEngine:
-    """Compiles and runs modules. One run at a time: a lock keeps one job's timer from interrupting another.
+    """Compiles and runs modules; one run at a time in a process.
 
     `opt_level` (none, speed, speed_and_size) changes speed only, never a result or fuel; tests prove it.
     """
@@ -84,7 +87,6 @@ class WasmEngine:
         self._cache = cache
         settings = [WASMTIME_VERSION, opt_level, MAX_WASM_STACK, _ON, _OFF]
         self._configuration = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
-        self._lock = threading.Lock()
 
     def compile(self, wasm: bytes) -> wasmtime.Module:
         """Compiles, or takes the compiled code from the cache. Raises ModuleBroken for what is not a wasm module."""
@@ -131,7 +133,7 @@ class WasmEngine:
         binding.bind(linker, host, ((item.module, item.name or "") for item in module.imports))
         memory = _Memory(store, limits.memory_bytes)
         started, cpu_started = time.monotonic_ns(), time.process_time_ns()
-        with self._lock:
+        with _RUN_LOCK:
             store.set_epoch_deadline(1)
             with _wall_timer(self._engine, limits.wall_seconds) if timer else nullcontext():
                 end = _execute(linker, store, module, spec.entry, host, memory)

@@ -43,6 +43,7 @@ class _Running:
     limits: Limits
     future: "Future[JobOutcome]"
     submitted: float
+    server: "_Server"
     killed: bool = False
 
 
@@ -109,7 +110,7 @@ class WorkerPool:
             except OSError as failure:
                 raise WorkerUnavailable(f"the job's files cannot be written: {failure.strerror}") from None
             future: Future[JobOutcome] = Future()
-            self._running[job_id] = _Running(folder, spec.limits, future, time.monotonic())
+            self._running[job_id] = _Running(folder, spec.limits, future, time.monotonic(), server)
             server.send({"op": "run", "job": job_id, "wall": spec.limits.wall_seconds})
         return JobHandle(job_id, future, self.kill)
 
@@ -127,9 +128,9 @@ class WorkerPool:
         """Ends a running job; nothing happens for a label that does not run."""
         with self._lock:
             job = self._running.get(job_id)
-            if job is not None and self._server is not None:
+            if job is not None:
                 job.killed = True
-                self._server.send({"op": "kill", "job": job_id})
+                job.server.send({"op": "kill", "job": job_id})
 
     def forget(self, job_id: str) -> None:
         """Deletes the files of an ended job; raises UsageError while it runs."""
@@ -148,7 +149,7 @@ class WorkerPool:
                 job.killed = True
         if server is not None:
             server.stop()
-        self._server_gone(server)
+            self._server_gone(server)
 
     def __enter__(self) -> "WorkerPool":
         return self
@@ -171,24 +172,25 @@ class WorkerPool:
             self._server = _Server(self._folder, self._ended, self._server_gone, self._oldest_deadline)
         return self._server
 
-    def _oldest_deadline(self) -> float | None:
-        """Monotonic time in s at which a running job proves that the fork server hangs."""
+    def _jobs_of(self, server: "_Server") -> list[_Running]:
         with self._lock:
-            ends = [job.submitted + COMPILE_SECONDS + job.limits.wall_seconds for job in self._running.values()]
+            return [job for job in self._running.values() if job.server is server]
+
+    def _oldest_deadline(self, server: "_Server") -> float | None:
+        """Monotonic time in s at which a running job proves that its fork server hangs."""
+        ends = [job.submitted + COMPILE_SECONDS + job.limits.wall_seconds for job in self._jobs_of(server)]
         return min(ends) + HANG_SECONDS if ends else None
 
-    def _ended(self, message: Mapping[str, Any]) -> None:
-        with self._lock:
-            job = self._running.get(str(message.get("job")))
-        if job is not None:
-            self._settle(job, _outcome(job, str(message.get("cause")), message.get("code")))
+    def _ended(self, server: "_Server", message: Mapping[str, Any]) -> None:
+        for job in self._jobs_of(server):
+            if job.folder.label == message.get("job"):
+                self._settle(job, _outcome(job, str(message.get("cause")), message.get("code")))
 
-    def _server_gone(self, server: "_Server | None") -> None:
+    def _server_gone(self, server: "_Server") -> None:
         with self._lock:
             if self._server is server:
                 self._server = None
-            orphans = list(self._running.values()) if self._server is None else []
-        for job in orphans:
+        for job in self._jobs_of(server):
             job.folder.stop_leftover()
             reason = "killed" if job.killed else "lost"
             self._settle(job, JobOutcome(job.folder.label, failure=reason, message="the fork server ended"))
@@ -262,9 +264,9 @@ class _Server:
     def __init__(
         self,
         folder: Path,
-        ended: Callable[[Mapping[str, Any]], None],
+        ended: Callable[["_Server", Mapping[str, Any]], None],
         gone: Callable[["_Server"], None],
-        deadline: Callable[[], float | None],
+        deadline: Callable[["_Server"], float | None],
     ) -> None:
         self._ended, self._gone, self._deadline = ended, gone, deadline
         self._ready = threading.Event()
@@ -274,7 +276,7 @@ class _Server:
         log = os.open(folder / "forkserver.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _BOOT, str(theirs.fileno()), str(folder), *sys.path],
+                [sys.executable, "-I", "-c", _BOOT, str(theirs.fileno()), str(folder), *search_path()],
                 pass_fds=(theirs.fileno(),), env={}, cwd=folder, start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
             )
@@ -328,7 +330,7 @@ class _Server:
         try:
             while True:
                 # Until it is ready its starter holds the pool's lock.
-                deadline = self._deadline() if self._ready.is_set() else None
+                deadline = self._deadline(self) if self._ready.is_set() else None
                 if deadline is not None and time.monotonic() > deadline:
                     break
                 if not poller.poll(1000):
@@ -351,7 +353,12 @@ class _Server:
             self.isolation = str(message.get("network"))[:20]
             self._ready.set()
         elif message.get("event") == "ended":
-            self._ended(message)
+            self._ended(self, message)
+
+
+def search_path() -> list[str]:
+    """Where this process finds modules, as absolute paths: a child works in another folder."""
+    return [os.path.abspath(entry) for entry in sys.path]
 
 
 # The server starts with our search path and nothing of our environment.

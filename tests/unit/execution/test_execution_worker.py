@@ -7,6 +7,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -17,7 +18,7 @@ import pytest
 
 from execution_support import EMPTY_PROGRAM, FIXTURES, fingerprint, job, limits, program, write_all
 from lilypad_agents.errors import UsageError
-from lilypad_agents.execution import forkserver, jobfolder, worker
+from lilypad_agents.execution import forkserver, jobfolder, wire, worker
 from lilypad_agents.execution.errors import CapacityExceeded, ResultRefused, WorkerUnavailable
 from lilypad_agents.execution.framing import pack, pack_result, pack_spec, unpack, unpack_result, unpack_spec
 from lilypad_agents.execution.job import ExitClass
@@ -154,6 +155,36 @@ def test_crash__fork_server_killed__jobs_are_lost_and_a_new_one_serves(pool):
     wait_gone(pid)  # the child died with its parent
     assert pool.submit("a", job(HELLO)).wait(WAIT).result.exit_code == 3
     assert pool._server._process.pid != server
+
+
+def test_crash__jobs_submitted_while_the_fork_server_dies__all_get_an_outcome(pool):
+    """No job is forgotten between the old server and the new one, and no slot is lost."""
+    for turn in range(5):
+        first = pool.submit(f"a{turn}", FOREVER)
+        os.kill(pool._server._process.pid, signal.SIGKILL)
+        second = pool.submit(f"b{turn}", job(HELLO))
+        assert first.wait(WAIT).failure == "lost"
+        assert second.wait(WAIT).failure in (None, "lost")
+    assert pool.free() == 2 and pool.submit("c", job(HELLO)).wait(WAIT).result.exit_code == 3
+
+
+def test_fork_server__no_process_can_be_made__fails_that_job_only(tmp_path, monkeypatch):
+    """The server answers and goes on when the machine has no processes left."""
+    ours, theirs = socket.socketpair()
+
+    def refused():
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(forkserver.os, "fork", refused)
+    before = len(os.listdir("/proc/self/fd"))
+    server = forkserver.ForkServer(theirs, tmp_path, True)
+    server._fork(JobFolder(tmp_path, "a"), 1)
+    (message,) = wire.Decoder().feed(ours.recv(1000))
+    assert message == {"event": "ended", "job": "a", "code": 71, "cause": "compile"}
+    server._selector.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+    ours.close()
+    theirs.close()
 
 
 def test_crash__fork_server_hangs__is_killed_after_the_job_must_have_ended(pool, monkeypatch):
