@@ -2,19 +2,28 @@
 pragma solidity ^0.8.24;
 
 import {ILilypad} from "../interfaces/ILilypad.sol";
-import {Closing, Opening, ResultOpening, Settlement, SignedResult, Step} from "../types/Calls.sol";
+import {Address, toWord} from "../types/Address.sol";
+import {Change, Opening, Outcome, ResultOpening, Settlement, SignedResult} from "../types/Calls.sol";
 import {Deal} from "../types/Deal.sol";
 import {DealWord, DisputeKind, Status} from "../types/DealWord.sol";
-import {DealId} from "../types/Ids.sol";
+import {DealId, PoolId} from "../types/Ids.sol";
+import {LilypadDomain} from "./LilypadDomain.sol";
+import {LilypadResolver} from "./LilypadResolver.sol";
+import {LilypadResults} from "./LilypadResults.sol";
 import {LilypadRules} from "./LilypadRules.sol";
-import {LilypadVerification} from "./LilypadVerification.sol";
 
 /// @title The core of Lilypad: its public calls, single and in batches
 /// @dev Each call is documented in ILilypad. Storage and transitions: LilypadStorage. Ledger: LilypadPayments. Signatures,
-/// delegates, nonces: LilypadConsent. Numbers: LilypadRules. The life of a deal: LilypadOpening, LilypadResults, LilypadVerification.
+/// delegates, nonces: LilypadConsent. Numbers: LilypadRules. The life of a deal: LilypadOpening, LilypadResults; its other
+/// endings: LilypadResolver, which the constructor creates.
 /// No call but deposit and withdraw hands control to anybody: signatures of contracts are asked by static calls.
-contract Lilypad is LilypadVerification {
-    constructor(Parameters memory parameters_) LilypadRules(parameters_) {}
+contract Lilypad is LilypadResults {
+    /// @inheritdoc ILilypad
+    address public immutable resolver;
+
+    constructor(Parameters memory parameters_) LilypadRules(parameters_) LilypadDomain(address(this)) {
+        resolver = address(new LilypadResolver(parameters_));
+    }
 
     // ---- opening
 
@@ -86,19 +95,6 @@ contract Lilypad is LilypadVerification {
     }
 
     /// @inheritdoc ILilypad
-    function decline(bytes32[12] calldata record, bytes32[4] calldata job) external {
-        _revertWith(_decline(record, job));
-    }
-
-    /// @inheritdoc ILilypad
-    function declineBatch(bytes32[12][] calldata records, bytes32[4][] calldata jobs) external {
-        _requireSameLength(records.length, jobs.length);
-        for (uint256 i = 0; i < records.length; i++) {
-            _skipOn(i, _decline(records[i], jobs[i]));
-        }
-    }
-
-    /// @inheritdoc ILilypad
     function settle(Settlement calldata settlement) external {
         _settleAll(settlement);
     }
@@ -110,74 +106,54 @@ contract Lilypad is LilypadVerification {
         }
     }
 
-    /// @inheritdoc ILilypad
-    function timeoutSubmit(bytes32[12] calldata record) external {
-        _revertWith(_timeoutSubmit(record));
-    }
+    // ---- for the resolver
 
     /// @inheritdoc ILilypad
-    function timeoutReveal(bytes32[12] calldata record) external {
-        _revertWith(_timeoutReveal(record));
-    }
-
-    /// @inheritdoc ILilypad
-    function close(bytes32[12] calldata record, Closing calldata closing) external {
-        _revertWith(_close(record, closing));
-    }
-
-    /// @inheritdoc ILilypad
-    function closeBatch(bytes32[12][] calldata records, Closing[] calldata closings) external {
-        _requireSameLength(records.length, closings.length);
-        for (uint256 i = 0; i < records.length; i++) {
-            _skipOn(i, _close(records[i], closings[i]));
+    function conclude(Outcome calldata outcome) external {
+        if (msg.sender != resolver) revert ResolverOnly(msg.sender);
+        uint256 found = DealWord.unwrap(_deals[outcome.dealId]);
+        uint256 expected = DealWord.unwrap(outcome.from);
+        if (found != expected) revert DealMoved(outcome.dealId, found, expected);
+        _move(outcome.dealId, outcome.from, outcome.to);
+        uint256 taken = outcome.fromFund;
+        uint256 given = outcome.toFund + outcome.royalty + outcome.solverFee;
+        for (uint256 i = 0; i < outcome.changes.length; i++) {
+            Change calldata change = outcome.changes[i];
+            _take(outcome.token, change.account, change.spent);
+            _release(outcome.token, change.account, change.unlocked, change.received);
+            taken += change.spent + change.unlocked;
+            given += change.received;
         }
-    }
-
-    // ---- verification
-
-    /// @inheritdoc ILilypad
-    function challenge(bytes32[12] calldata record) external {
-        _revertWith(_challenge(record));
+        bytes32 key = _fundKey(outcome.strategy, outcome.token, outcome.pool);
+        _funds[key] = _funds[key] - outcome.fromFund + outcome.toFund;
+        _accrueFees(outcome.token, outcome.version, outcome.solver, outcome.royalty, outcome.solverFee);
+        if (taken != given) revert OutcomeUnbalanced(outcome.dealId, taken, given);
     }
 
     /// @inheritdoc ILilypad
-    function challengeDelivery(bytes32[12] calldata record) external {
-        _revertWith(_challengeDelivery(record));
+    function releaseNonce(address creator, uint32 nonce) external {
+        if (msg.sender != resolver) revert ResolverOnly(msg.sender);
+        _jobNonces[toWord(creator)][nonce >> 7] &= ~(1 << (nonce & 127));
     }
 
     /// @inheritdoc ILilypad
-    function audit(bytes32[12] calldata record, uint256 maxAdvance) external {
-        _revertWith(_audit(record, maxAdvance));
-    }
-
-    /// @inheritdoc ILilypad
-    function repayAdvance(bytes32[12] calldata record) external {
-        _revertWith(_repayAdvance(record));
-    }
-
-    /// @inheritdoc ILilypad
-    function timeoutMediation(bytes32[12] calldata record) external {
-        _revertWith(_timeoutMediation(record));
-    }
-
-    /// @inheritdoc ILilypad
-    function stepBatch(Step step, bytes32[12][] calldata records, uint256 maxAdvance) external {
-        for (uint256 i = 0; i < records.length; i++) {
-            _skipOn(i, _step(step, records[i], maxAdvance));
-        }
-    }
-
-    function _step(Step step, bytes32[12] memory record, uint256 maxAdvance) private returns (bytes memory) {
-        if (step == Step.TimeoutSubmit) return _timeoutSubmit(record);
-        if (step == Step.TimeoutReveal) return _timeoutReveal(record);
-        if (step == Step.TimeoutMediation) return _timeoutMediation(record);
-        if (step == Step.Challenge) return _challenge(record);
-        if (step == Step.ChallengeDelivery) return _challengeDelivery(record);
-        if (step == Step.Audit) return _audit(record, maxAdvance);
-        return _repayAdvance(record);
+    function payFromFund(address strategy, address token, PoolId pool, address to, uint256 amount) external {
+        if (msg.sender != resolver) revert ResolverOnly(msg.sender);
+        _funds[_fundKey(toWord(strategy), toWord(token), pool)] -= amount;
+        _credit(toWord(token), toWord(to), amount);
     }
 
     // ---- views
+
+    /// @inheritdoc ILilypad
+    function dealWord(DealId dealId) external view returns (DealWord) {
+        return _deals[dealId];
+    }
+
+    /// @inheritdoc ILilypad
+    function digestOf(bytes32 structHash) external view returns (bytes32) {
+        return _digestOf(structHash);
+    }
 
     /// @inheritdoc ILilypad
     function dealOf(DealId dealId)
@@ -193,20 +169,9 @@ contract Lilypad is LilypadVerification {
         )
     {
         DealWord word = _deals[dealId];
-        status = word.status();
-        deadline = word.deadline();
+        (status, deadline) = (word.status(), word.deadline());
         if (status == Status.Agreed) return (status, kind, false, deadline, 0, 0);
         return (status, word.disputeKind(), word.deliveryWasChallenged(), deadline, word.period(), word.commitment());
-    }
-
-    /// @inheritdoc ILilypad
-    function dealIdOf(bytes32[12] calldata record) external view returns (DealId dealId) {
-        (, dealId,) = _find(record);
-    }
-
-    /// @inheritdoc ILilypad
-    function digestOf(bytes32 structHash) external view returns (bytes32) {
-        return _digestOf(structHash);
     }
 
     // ---- internals

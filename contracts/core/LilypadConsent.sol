@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
+import {ILilypadRules} from "../interfaces/ILilypadRules.sol";
 import {ILilypadConsent} from "../interfaces/ILilypadConsent.sol";
+import {AccountWord} from "../types/AccountWord.sol";
+import {Address, NOBODY, toWord} from "../types/Address.sol";
+import {LilypadDomain} from "./LilypadDomain.sol";
 import {LilypadPayments} from "./LilypadPayments.sol";
 
 /// @title Who speaks for an account
-/// @dev `tx.origin` is never read. Every check answers with the key that spoke (the account itself or a delegate), 0 for no consent.
-abstract contract LilypadConsent is LilypadPayments, ILilypadConsent {
+/// @dev Every check answers with the key that spoke: the account itself, its delegate, or NOBODY.
+abstract contract LilypadConsent is LilypadPayments, LilypadDomain, ILilypadConsent {
     uint8 internal constant SCOPE_OFFERS = 1;
     uint8 internal constant SCOPE_RESULTS = 2;
     uint8 internal constant SCOPE_ACCEPTANCE = 4;
+    uint8 private constant ANY_SCOPE = 7;
 
     uint8 private constant KIND_OWN_KEY = 0;
     uint8 private constant KIND_DELEGATE = 1;
@@ -21,56 +25,43 @@ abstract contract LilypadConsent is LilypadPayments, ILilypadConsent {
     uint256 private constant ERC1271_GAS = 400_000;
 
     /// @dev scope [0..7] | expiry [8..47] | epoch [48..79]; the epoch separates the caps of successive grants.
-    mapping(address account => mapping(address key => uint256)) private _delegates;
+    mapping(Address account => mapping(Address key => uint256)) private _delegates;
     mapping(bytes32 capKey => uint256) private _caps;
-    mapping(address account => mapping(bytes32 digest => address)) private _approvals;
+    mapping(Address account => mapping(bytes32 digest => Address)) private _approvals;
     /// @dev 128 nonces a word: used [0..127], cancelled [128..255]; a decline clears the used bit only.
-    mapping(address account => mapping(uint256 index => uint256)) internal _jobNonces;
+    mapping(Address account => mapping(uint256 index => uint256)) internal _jobNonces;
     /// @dev Eight counters of 32 bits a word.
-    mapping(address account => mapping(uint256 index => uint256)) internal _resourceUses;
-
-    bytes32 private immutable DOMAIN_SEPARATOR;
-    uint256 private immutable DEPLOYED_ON;
-
-    constructor() {
-        DOMAIN_SEPARATOR = _domainSeparator();
-        DEPLOYED_ON = block.chainid;
-    }
+    mapping(Address account => mapping(uint256 index => uint256)) internal _resourceUses;
 
     // ---- approvals and delegates
 
     /// @inheritdoc ILilypadConsent
-    function approve(address account, bytes32 digest) external {
-        if (msg.sender != account && _scopeOf(account, msg.sender) == 0) {
-            revert NotAuthorised(account, msg.sender, 0);
-        }
-        _approvals[account][digest] = msg.sender;
-        emit DigestApproved(account, digest, msg.sender);
-    }
-
-    /// @inheritdoc ILilypadConsent
-    function withdrawApproval(address account, bytes32 digest) external {
-        if (msg.sender != account && _scopeOf(account, msg.sender) == 0) {
-            revert NotAuthorised(account, msg.sender, 0);
-        }
-        delete _approvals[account][digest];
-        emit ApprovalWithdrawn(account, digest);
+    function approve(address account, bytes32 digest, bool approved) external {
+        _requireActor(account, ANY_SCOPE);
+        address by = approved ? msg.sender : address(0);
+        _approvals[toWord(account)][digest] = toWord(by);
+        emit DigestApproved(account, digest, by);
     }
 
     /// @inheritdoc ILilypadConsent
     function grantDelegate(address key, uint8 scope, uint40 expiry, Allowance[] calldata allowances) external {
-        if (key == address(0) || key == msg.sender || scope == 0 || scope > 7) revert DelegateInvalid(msg.sender, key);
-        uint256 epoch = uint32((_delegates[msg.sender][key] >> 48) + 1);
-        _delegates[msg.sender][key] = scope | uint256(expiry) << 8 | epoch << 48;
-        for (uint256 i = 0; i < allowances.length; i++) {
-            _caps[_capKey(msg.sender, key, epoch, allowances[i].token)] = allowances[i].cap;
+        if (key == address(0) || key == msg.sender || scope == 0 || scope > ANY_SCOPE) {
+            revert DelegateInvalid(msg.sender, key);
         }
-        emit DelegateGranted(msg.sender, key, scope, expiry, allowances);
+        Address account = toWord(msg.sender);
+        Address delegate = toWord(key);
+        uint256 epoch = uint32((_delegates[account][delegate] >> 48) + 1);
+        _delegates[account][delegate] = scope | uint256(expiry) << 8 | epoch << 48;
+        for (uint256 i = 0; i < allowances.length; i++) {
+            _setCapLeft(account, delegate, toWord(allowances[i].token), allowances[i].cap);
+            emit DelegateCapSet(msg.sender, key, allowances[i].token, allowances[i].cap);
+        }
+        emit DelegateGranted(msg.sender, key, scope, expiry);
     }
 
     /// @inheritdoc ILilypadConsent
     function revokeDelegate(address key) external {
-        _delegates[msg.sender][key] &= ~uint256(type(uint48).max); // keeps the epoch: old caps stay dead
+        _delegates[toWord(msg.sender)][toWord(key)] &= ~uint256(type(uint48).max); // keeps the epoch: old caps stay dead
         emit DelegateRevoked(msg.sender, key);
     }
 
@@ -82,19 +73,20 @@ abstract contract LilypadConsent is LilypadPayments, ILilypadConsent {
         for (uint256 i = 0; i < nonces.length; i++) {
             uint256 nonce = nonces[i];
             if (resource) {
-                _resourceUses[account][nonce >> 3] |= uint256(type(uint32).max) << (nonce & 7) * 32;
+                _resourceUses[toWord(account)][nonce >> 3] |= uint256(type(uint32).max) << (nonce & 7) * 32;
             } else {
-                _jobNonces[account][nonce >> 7] |= 1 << 128 + (nonce & 127);
+                _jobNonces[toWord(account)][nonce >> 7] |= 1 << 128 + (nonce & 127);
             }
+            emit OfferNonceCancelled(account, resource, nonce);
         }
-        emit OffersCancelled(account, resource, nonces);
     }
 
     /// @inheritdoc ILilypadConsent
     function cancelBelow(address account, address[] calldata tokens, uint32 jobFloor, uint32 resourceFloor) external {
         _requireActor(account, SCOPE_OFFERS);
         for (uint256 i = 0; i < tokens.length; i++) {
-            _accounts[tokens[i]][account] = _accounts[tokens[i]][account].raiseFloors(jobFloor, resourceFloor);
+            mapping(Address account => AccountWord) storage words = _accounts[toWord(tokens[i])];
+            words[toWord(account)] = words[toWord(account)].raiseFloors(jobFloor, resourceFloor);
             emit FloorsRaised(account, tokens[i], jobFloor, resourceFloor);
         }
     }
@@ -102,72 +94,55 @@ abstract contract LilypadConsent is LilypadPayments, ILilypadConsent {
     // ---- who spoke
 
     /// @dev Reverts unless the caller is `account` or its delegate for `scope`.
-    function _requireActor(address account, uint8 scope) internal view {
-        if (!_isActor(account, scope)) revert NotAuthorised(account, msg.sender, scope);
+    function _requireActor(address account, uint8 scope) private view {
+        if (!_isActor(toWord(account), toWord(msg.sender), scope)) revert ILilypadRules.NotAuthorised(account, msg.sender, scope);
     }
 
-    function _isActor(address account, uint8 scope) internal view returns (bool) {
-        return msg.sender == account || _scopeOf(account, msg.sender) & scope != 0;
+    function _isActor(Address account, Address caller, uint256 scope) internal view returns (bool) {
+        return caller == account || _scopeOf(account, caller) & scope != 0;
     }
 
-    /// @return The key that consented to `structHash` for `account`: itself, its delegate, or 0.
-    function _signerOf(address account, bytes32 structHash, bytes calldata signature, uint8 scope)
+    /// @return The key that consented to `structHash` for `account`: itself, its delegate, or NOBODY.
+    function _signerOf(Address account, bytes32 structHash, bytes calldata signature, uint256 scope)
         internal
         view
-        returns (address)
+        returns (Address)
     {
         return _consenter(account, _digestOf(structHash), signature, scope);
     }
 
-    /// @dev EIP-712, with the chain id read live: after a fork of the chain, signatures for the other half are worthless.
-    function _digestOf(bytes32 structHash) internal view returns (bytes32) {
-        bytes32 separator = block.chainid == DEPLOYED_ON ? DOMAIN_SEPARATOR : _domainSeparator();
-        return MessageHashUtils.toTypedDataHash(separator, structHash);
-    }
-
-    function _domainSeparator() private view returns (bytes32) {
-        return keccak256(
-            abi.encode(
-                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
-                keccak256("Lilypad"),
-                keccak256("1"),
-                block.chainid,
-                address(this)
-            )
-        );
-    }
-
-    function _consenter(address account, bytes32 digest, bytes calldata signature, uint8 scope)
+    function _consenter(Address account, bytes32 digest, bytes calldata signature, uint256 scope)
         private
         view
-        returns (address)
+        returns (Address key)
     {
-        if (account == address(0)) return address(0);
+        if (account.isZero()) return NOBODY;
         if (signature.length == 0) {
-            address approver = _approvals[account][digest];
-            return approver == account || _scopeOf(account, approver) & scope != 0 ? approver : address(0);
+            key = _approvals[account][digest];
+            return key == account || _scopeOf(account, key) & scope != 0 ? key : NOBODY;
         }
         uint8 kind = uint8(signature[0]);
         if (kind == KIND_OWN_KEY && signature.length == 66) {
-            return _recover(digest, signature[1:]) == account ? account : address(0);
+            return _recover(digest, signature[1:]) == account ? account : NOBODY;
         }
-        if (kind == KIND_DELEGATE && signature.length > 21) {
+        if (kind == KIND_DELEGATE && signature.length > 20) {
             // The delegate signs in its own way. Its own delegates do not count: nobody has rights in scope 0.
-            address key = address(bytes20(signature[1:21]));
-            if (_scopeOf(account, key) & scope == 0) return address(0);
+            key = toWord(address(bytes20(signature[1:21])));
+            if (_scopeOf(account, key) & scope == 0) return NOBODY;
             return _consenter(key, digest, signature[21:], 0);
         }
-        if (kind == KIND_CONTRACT) return _isValidContractSignature(account, digest, signature[1:]) ? account : address(0);
-        return address(0);
+        if (kind == KIND_CONTRACT && _isValidContractSignature(account, digest, signature[1:])) return account;
     }
 
-    /// @dev Zero for anything but a 65-byte signature with low s and v of 27 or 28.
-    function _recover(bytes32 digest, bytes calldata signature) private pure returns (address recovered) {
-        (recovered,,) = ECDSA.tryRecover(digest, uint8(signature[64]), bytes32(signature[:32]), bytes32(signature[32:64]));
+    /// @dev NOBODY for anything but a 65-byte signature with low s and v of 27 or 28.
+    function _recover(bytes32 digest, bytes calldata signature) private pure returns (Address) {
+        (address recovered,,) =
+            ECDSA.tryRecover(digest, uint8(signature[64]), bytes32(signature[:32]), bytes32(signature[32:64]));
+        return toWord(recovered);
     }
 
     /// @dev UNTRUSTED static call: gas is capped and no more than one word of the answer is copied (T10, T45).
-    function _isValidContractSignature(address account, bytes32 digest, bytes calldata signature)
+    function _isValidContractSignature(Address account, bytes32 digest, bytes calldata signature)
         private
         view
         returns (bool)
@@ -178,6 +153,7 @@ abstract contract LilypadConsent is LilypadPayments, ILilypadConsent {
         bytes32 answer;
         // Safe: reads `question`, writes the scratch word only.
         assembly ("memory-safe") {
+            mstore(0, 0)
             ok := staticcall(ERC1271_GAS, account, add(question, 32), mload(question), 0, 32)
             size := returndatasize()
             answer := mload(0)
@@ -186,7 +162,7 @@ abstract contract LilypadConsent is LilypadPayments, ILilypadConsent {
     }
 
     /// @return The rights of `key` for `account` now; 0 when it has none, they expired or were revoked.
-    function _scopeOf(address account, address key) private view returns (uint8) {
+    function _scopeOf(Address account, Address key) private view returns (uint256) {
         uint256 word = _delegates[account][key];
         return block.timestamp <= uint40(word >> 8) ? uint8(word) : 0;
     }
@@ -194,30 +170,43 @@ abstract contract LilypadConsent is LilypadPayments, ILilypadConsent {
     // ---- caps of delegates
 
     /// @return What `key` may still lock of `token` for `account`; without bound for the account itself.
-    function _capLeft(address account, address key, address token) internal view returns (uint256) {
-        if (key == account) return type(uint256).max;
-        return _caps[_capKey(account, key, _delegates[account][key] >> 48, token)];
+    function _capLeft(Address account, Address key, Address token) internal view returns (uint256) {
+        return key == account ? type(uint256).max : _caps[_capKey(account, key, token)];
     }
 
-    function _setCapLeft(address account, address key, address token, uint256 left) internal {
-        if (key != account) _caps[_capKey(account, key, _delegates[account][key] >> 48, token)] = left;
+    function _setCapLeft(Address account, Address key, Address token, uint256 left) internal {
+        if (key != account) _caps[_capKey(account, key, token)] = left;
     }
 
-    function _capKey(address account, address key, uint256 epoch, address token) private pure returns (bytes32) {
-        return keccak256(abi.encode(account, key, epoch, token));
+    function _capKey(Address account, Address key, Address token) private view returns (bytes32) {
+        return keccak256(abi.encode(account, key, _delegates[account][key] >> 48, token));
     }
 
     // ---- views
 
     /// @inheritdoc ILilypadConsent
+    function consentOf(address account, bytes32 structHash, bytes calldata signature, uint8 scope)
+        external
+        view
+        returns (address)
+    {
+        return _signerOf(toWord(account), structHash, signature, scope).plain();
+    }
+
+    /// @inheritdoc ILilypadConsent
+    function isActor(address account, address caller, uint8 scope) external view returns (bool) {
+        return _isActor(toWord(account), toWord(caller), scope);
+    }
+
+    /// @inheritdoc ILilypadConsent
     function jobNonce(address account, uint32 nonce) external view returns (bool used, bool cancelled) {
-        uint256 word = _jobNonces[account][nonce >> 7] >> (nonce & 127);
+        uint256 word = _jobNonces[toWord(account)][nonce >> 7] >> (nonce & 127);
         return (word & 1 == 1, word >> 128 & 1 == 1);
     }
 
     /// @inheritdoc ILilypadConsent
     function resourceUse(address account, uint32 nonce) external view returns (uint32) {
-        return uint32(_resourceUses[account][nonce >> 3] >> (uint256(nonce) & 7) * 32);
+        return uint32(_resourceUses[toWord(account)][nonce >> 3] >> (uint256(nonce) & 7) * 32);
     }
 
     /// @inheritdoc ILilypadConsent
@@ -226,12 +215,12 @@ abstract contract LilypadConsent is LilypadPayments, ILilypadConsent {
         view
         returns (uint8 scope, uint40 expiry, uint256 capLeft)
     {
-        uint256 word = _delegates[account][key];
-        return (uint8(word), uint40(word >> 8), _capLeft(account, key, token));
+        uint256 word = _delegates[toWord(account)][toWord(key)];
+        return (uint8(word), uint40(word >> 8), _capLeft(toWord(account), toWord(key), toWord(token)));
     }
 
     /// @inheritdoc ILilypadConsent
     function approverOf(address account, bytes32 digest) external view returns (address) {
-        return _approvals[account][digest];
+        return _approvals[toWord(account)][digest].plain();
     }
 }

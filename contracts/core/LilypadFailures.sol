@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
+import {Address} from "../types/Address.sol";
 import {Term} from "../types/Calls.sol";
 import {DealId} from "../types/Ids.sol";
 import {ILilypad} from "../interfaces/ILilypad.sol";
@@ -11,19 +12,19 @@ import {ILilypad} from "../interfaces/ILilypad.sol";
 /// arises would not fit the code size limit (measured: 9 kB).
 abstract contract LilypadFailures is ILilypad {
     function _failure(bytes4 selector) internal pure returns (bytes memory) {
-        return _encode(selector, 0, 0, 0, 0, 0);
+        return _encode(uint32(selector), 4, 0, 0, 0, 0);
     }
 
     function _failure(bytes4 selector, uint256 a) internal pure returns (bytes memory) {
-        return _encode(selector, 1, a, 0, 0, 0);
+        return _encode(uint32(selector), 36, a, 0, 0, 0);
     }
 
     function _failure(bytes4 selector, uint256 a, uint256 b) internal pure returns (bytes memory) {
-        return _encode(selector, 2, a, b, 0, 0);
+        return _encode(uint32(selector), 68, a, b, 0, 0);
     }
 
     function _failure(bytes4 selector, uint256 a, uint256 b, uint256 c) internal pure returns (bytes memory) {
-        return _encode(selector, 3, a, b, c, 0);
+        return _encode(uint32(selector), 100, a, b, c, 0);
     }
 
     function _failure(bytes4 selector, uint256 a, uint256 b, uint256 c, uint256 d)
@@ -31,31 +32,31 @@ abstract contract LilypadFailures is ILilypad {
         pure
         returns (bytes memory)
     {
-        return _encode(selector, 4, a, b, c, d);
+        return _encode(uint32(selector), 132, a, b, c, d);
     }
 
     function _above(Term term, uint256 found, uint256 most) internal pure returns (bytes memory) {
-        return _encode(TermAbove.selector, 3, uint256(term), found, most, 0);
+        return _encode(uint32(TermAbove.selector), 100, uint256(term), found, most, 0);
     }
 
     function _below(Term term, uint256 found, uint256 least) internal pure returns (bytes memory) {
-        return _encode(TermBelow.selector, 3, uint256(term), found, least, 0);
+        return _encode(uint32(TermBelow.selector), 100, uint256(term), found, least, 0);
     }
 
-    function _encode(bytes4 selector, uint256 words, uint256 a, uint256 b, uint256 c, uint256 d)
+    function _encode(uint256 selector, uint256 size, uint256 a, uint256 b, uint256 c, uint256 d)
         private
         pure
         returns (bytes memory failure)
     {
         // Never taken. A function that calls itself is kept whole by the compiler, which otherwise makes a copy of this one
-        // for every selector and word count (measured: 5 kB).
-        if (words > 4) return _encode(selector, 4, a, b, c, d);
-        // Safe: takes 192 bytes of fresh memory, of which `failure` shows the selector and `words` words.
+        // for every selector and size (measured: 5 kB).
+        if (size > 132) return _encode(selector, 132, a, b, c, d);
+        // Safe: takes 192 bytes of fresh memory, of which `failure` shows `size`.
         assembly ("memory-safe") {
             failure := mload(64)
             mstore(64, add(failure, 192))
-            mstore(failure, add(4, mul(words, 32)))
-            mstore(add(failure, 32), selector)
+            mstore(failure, size)
+            mstore(add(failure, 32), shl(224, selector))
             mstore(add(failure, 36), a)
             mstore(add(failure, 68), b)
             mstore(add(failure, 100), c)
@@ -63,8 +64,24 @@ abstract contract LilypadFailures is ILilypad {
         }
     }
 
-    function _word(address account) internal pure returns (uint256) {
-        return uint160(account);
+    function _fail(bytes4 selector, uint256 a) internal pure {
+        _revertWith(_failure(selector, a));
+    }
+
+    function _fail(bytes4 selector, uint256 a, uint256 b) internal pure {
+        _revertWith(_failure(selector, a, b));
+    }
+
+    function _fail(bytes4 selector, uint256 a, uint256 b, uint256 c) internal pure {
+        _revertWith(_failure(selector, a, b, c));
+    }
+
+    function _fail(bytes4 selector, uint256 a, uint256 b, uint256 c, uint256 d) internal pure {
+        _revertWith(_failure(selector, a, b, c, d));
+    }
+
+    function _word(Address account) internal pure returns (uint256) {
+        return Address.unwrap(account);
     }
 
     function _word(DealId dealId) internal pure returns (uint256) {

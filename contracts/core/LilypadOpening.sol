@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
+import {Address} from "../types/Address.sol";
 import {AccountWord} from "../types/AccountWord.sol";
 import {Opening, SignedJob, Term} from "../types/Calls.sol";
 import {Deal, DealLib} from "../types/Deal.sol";
@@ -9,7 +12,7 @@ import {DealWord, DealWordLib, Status} from "../types/DealWord.sol";
 import {DealId, PoolId, VersionId} from "../types/Ids.sol";
 import {JobOffer, JobOfferLib} from "../types/JobOffer.sol";
 import {ResourceOffer, ResourceOfferLib} from "../types/ResourceOffer.sol";
-import {ModuleTerms, PoolTerms, TermsLib} from "../types/Terms.sol";
+import {ModuleWords, PoolWords, TermWordsLib} from "../types/Terms.sol";
 import {LilypadConsent} from "./LilypadConsent.sol";
 import {LilypadFailures} from "./LilypadFailures.sol";
 import {LilypadRules} from "./LilypadRules.sol";
@@ -22,8 +25,6 @@ import {LilypadStorage} from "./LilypadStorage.sol";
 abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules, LilypadFailures {
     using JobOfferLib for JobOffer;
     using ResourceOfferLib for ResourceOffer;
-    using TermsLib for ModuleTerms;
-    using TermsLib for PoolTerms;
     using DealLib for Deal;
 
     uint256 internal constant WHOLE_GROUP = type(uint256).max;
@@ -33,11 +34,11 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
     /// @dev What is known of a group while its jobs open one by one.
     struct Group {
         ResourceOffer resource;
-        ModuleTerms module;
-        PoolTerms pool;
-        address solver; // that either offer may name
+        ModuleWords module;
+        PoolWords pool;
+        Address solver; // that either offer may name
         AccountWord providerWord;
-        address providerKey; // that consented for the provider
+        Address providerKey; // that consented for the provider
         uint256 providerCap; // what providerKey may still lock
         uint256 used; // deals opened on the offer
         uint256 fund; // of the pool; 0 when unverified
@@ -46,7 +47,7 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
     /// @return dealIds One an opened job.
     /// @return deal The record of the last one.
     function _openAll(Opening calldata opening) internal returns (DealId[] memory dealIds, Deal memory deal) {
-        Group memory group = _emptyGroup(opening);
+        Group memory group;
         _revertWith(_checkGroup(group, deal, opening));
         dealIds = new DealId[](opening.jobs.length);
         JobOffer memory job;
@@ -59,7 +60,7 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
     }
 
     function _openWhatCanBe(uint256 index, Opening calldata opening) internal {
-        Group memory group = _emptyGroup(opening);
+        Group memory group;
         Deal memory deal;
         bytes memory failure = _checkGroup(group, deal, opening);
         if (failure.length != 0) {
@@ -76,11 +77,6 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
 
     // ---- the group: resource offer, module, pool
 
-    function _emptyGroup(Opening calldata opening) private pure returns (Group memory group) {
-        group.module = opening.module;
-        group.pool = opening.pool;
-    }
-
     /// @dev Also fills in the fields of the record that are equal for the group.
     function _checkGroup(Group memory group, Deal memory deal, Opening calldata opening)
         private
@@ -88,6 +84,8 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
         returns (bytes memory failure)
     {
         ResourceOffer memory resource = group.resource;
+        group.module = TermWordsLib.moduleWords(opening.module);
+        group.pool = TermWordsLib.poolWords(opening.pool);
         deal.module = VersionId.unwrap(group.module.id());
         deal.pool = PoolId.unwrap(group.pool.id());
         bool canonical;
@@ -97,37 +95,41 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
         if (deal.pool != 0) {
             failure = _checkPool(group);
             if (failure.length != 0) return failure;
-            group.fund = _funds[_fundKey(group.pool.strategy, resource.token, PoolId.wrap(deal.pool))];
-            deal.strategy = group.pool.strategy;
-            deal.seatFloor = group.pool.seatFeeFloor;
+            deal.strategy = group.pool.strategy();
+            group.fund = _funds[_fundKey(deal.strategy, resource.token, PoolId.wrap(deal.pool))];
+            deal.seatFloor = group.pool.seatFeeFloor();
         }
         failure = _checkModule(group, deal, opening.membership);
         if (failure.length != 0) return failure;
         failure = _checkResource(group, deal.resourceOfferHash, opening.resourceSignature);
         deal.typeHash = DealLib.TYPEHASH;
         deal.provider = resource.provider;
-        deal.publisher = group.module.publisher;
-        deal.royaltyTo = group.module.royaltyTo;
+        deal.publisher = group.module.publisher();
+        deal.royaltyTo = group.module.royaltyTo();
         deal.token = resource.token;
         deal.price = resource.price;
         deal.unitPrice = resource.unitPrice;
-        deal.royaltyBps = group.module.royaltyBps;
+        deal.royaltyBps = group.module.royaltyBps();
     }
 
     function _checkPool(Group memory group) private view returns (bytes memory failure) {
-        PoolTerms memory pool = group.pool;
-        if (pool.token != group.resource.token) {
-            return _failure(TokenNotOfPool.selector, _word(group.resource.token), _word(pool.token));
+        PoolWords pool = group.pool;
+        if (pool.token() != group.resource.token) {
+            return _failure(TokenNotOfPool.selector, _word(group.resource.token), _word(pool.token()));
         }
-        uint256 windows = ROUNDS * (2 * uint256(pool.commitWindow) + 2 * uint256(pool.revealWindow) + pool.appealWindow);
+        uint256 windows;
+        uint256 least;
+        // Safe: windows fit 32 bits, amounts 96.
+        unchecked {
+            windows = ROUNDS * (2 * (pool.commitWindow() + pool.revealWindow()) + pool.appealWindow());
+            least = (_seatFeeUp(pool.maxValue(), pool.seatFeeFloor(), group.module.minSeatFee()) * SEAT_STAKE_TENTHS + 9) / 10;
+        }
         // Half of the limit stays for the draws and the queue.
         if (windows > MEDIATION_LIMIT / 2) return _above(Term.PoolWindows, windows, MEDIATION_LIMIT / 2);
-        if (pool.commitWindow == 0 || pool.revealWindow == 0 || pool.appealWindow == 0) {
+        if (pool.commitWindow() == 0 || pool.revealWindow() == 0 || pool.appealWindow() == 0) {
             return _below(Term.PoolWindows, 0, 1);
         }
-        uint256 largest = _seatFeeUp(pool.maxValue, pool.seatFeeFloor, group.module.minSeatFee);
-        uint256 least = (largest * SEAT_STAKE_TENTHS + 9) / 10;
-        if (pool.seatStake < least) return _below(Term.SeatStake, pool.seatStake, least);
+        if (pool.seatStake() < least) return _below(Term.SeatStake, pool.seatStake(), least);
     }
 
     function _checkModule(Group memory group, Deal memory deal, bytes32[] calldata membership)
@@ -135,14 +137,14 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
         pure
         returns (bytes memory failure)
     {
-        ModuleTerms memory module = group.module;
-        if (module.royaltyBps > MAX_ROYALTY_BPS) return _above(Term.RoyaltyBps, module.royaltyBps, MAX_ROYALTY_BPS);
-        if (module.strategy != address(0) && module.strategy != deal.strategy) {
-            return _failure(StrategyNotOfPool.selector, _word(module.strategy), _word(deal.strategy));
+        ModuleWords module = group.module;
+        if (module.royaltyBps() > MAX_ROYALTY_BPS) return _above(Term.RoyaltyBps, module.royaltyBps(), MAX_ROYALTY_BPS);
+        if (!module.strategy().isZero() && module.strategy() != deal.strategy) {
+            return _failure(StrategyNotOfPool.selector, _word(module.strategy()), _word(deal.strategy));
         }
         bytes32 root = group.resource.modules;
         bool offered = root == 0
-            ? module.deterministic
+            ? module.deterministic()
             : MerkleProof.verifyCalldata(membership, root, keccak256(abi.encode(keccak256(abi.encode(deal.module)))));
         if (!offered) return _failure(ModuleNotOffered.selector, uint256(deal.module), uint256(root));
     }
@@ -153,7 +155,7 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
         returns (bytes memory failure)
     {
         ResourceOffer memory resource = group.resource;
-        address provider = resource.provider;
+        Address provider = resource.provider;
         if (block.timestamp > resource.expiry) {
             return _failure(OfferExpired.selector, uint256(hash), resource.expiry, block.timestamp);
         }
@@ -163,14 +165,14 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
             return _failure(OfferCancelled.selector, uint256(hash), _word(provider), resource.nonce);
         }
         group.providerKey = _signerOf(provider, hash, signature, SCOPE_OFFERS);
-        if (group.providerKey == address(0)) return _failure(SignatureInvalid.selector, uint256(hash), _word(provider));
+        if (group.providerKey.isZero()) return _failure(SignatureInvalid.selector, uint256(hash), _word(provider));
         group.providerCap = _capLeft(provider, group.providerKey, resource.token);
     }
 
     /// @dev Writes what the group's jobs changed on the provider's side.
     function _writeProvider(Group memory group) private {
         ResourceOffer memory resource = group.resource;
-        address provider = resource.provider;
+        Address provider = resource.provider;
         _accounts[resource.token][provider] = group.providerWord;
         _setCapLeft(provider, group.providerKey, resource.token, group.providerCap);
         if (resource.volume == ResourceOfferLib.UNLIMITED) return; // no counter: each deal locks collateral
@@ -212,8 +214,8 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
     }
 
     function _checkWindows(JobOffer memory job, ResourceOffer memory resource) private view returns (bytes memory failure) {
-        uint256 least = resource.minSubmitWindow > MIN_SUBMIT_WINDOW ? resource.minSubmitWindow : MIN_SUBMIT_WINDOW;
-        uint256 most = resource.maxJudgeWindow < MAX_JUDGE_WINDOW ? resource.maxJudgeWindow : MAX_JUDGE_WINDOW;
+        uint256 least = Math.max(resource.minSubmitWindow, MIN_SUBMIT_WINDOW);
+        uint256 most = Math.min(resource.maxJudgeWindow, MAX_JUDGE_WINDOW);
         if (job.submitWindow < least) return _below(Term.SubmitWindow, job.submitWindow, least);
         if (job.submitWindow > MAX_SUBMIT_WINDOW) return _above(Term.SubmitWindow, job.submitWindow, MAX_SUBMIT_WINDOW);
         if (job.judgeWindow < MIN_JUDGE_WINDOW) return _below(Term.JudgeWindow, job.judgeWindow, MIN_JUDGE_WINDOW);
@@ -223,17 +225,18 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
     /// @dev The fields of the record that belong to this job. _checkMoney refuses amounts that do not fit 96 bits.
     function _fill(Deal memory deal, Group memory group, JobOffer memory job) private pure {
         deal.creator = job.creator;
-        deal.solver = group.resource.solver == address(0) ? job.solver : group.resource.solver;
-        deal.solverFeeBps = deal.solver == address(0) ? 0 : job.solverFeeBps;
+        // Each offer names the shared solver or none.
+        deal.solver = Address.wrap(Address.unwrap(group.resource.solver) | Address.unwrap(job.solver));
+        deal.solverFeeBps = job.solverFeeBps * SafeCast.toUint(!deal.solver.isZero());
         deal.inputs = job.inputs;
         deal.maxUnits = job.maxUnits;
         deal.submitWindow = job.submitWindow;
         deal.judgeWindow = job.judgeWindow;
         deal.auditBps = job.auditBps;
         uint256 value = _value(deal);
-        deal.collateral = value * job.collateralBps / BPS;
+        deal.collateral = _shareDown(value, job.collateralBps);
         if (deal.pool != 0) {
-            deal.seatFee = _seatFeeUp(value, group.pool.seatFeeFloor, group.module.minSeatFee);
+            deal.seatFee = _seatFeeUp(value, group.pool.seatFeeFloor(), group.module.minSeatFee());
         }
         deal.jobOfferHash = job.structHash();
     }
@@ -245,7 +248,7 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
     {
         if (job.solverFeeBps > MAX_SOLVER_FEE_BPS) return _above(Term.SolverFeeBps, job.solverFeeBps, MAX_SOLVER_FEE_BPS);
         if (job.auditBps > BPS) return _above(Term.AuditBps, job.auditBps, BPS);
-        if (job.auditBps < group.module.minAuditBps) return _below(Term.AuditBps, job.auditBps, group.module.minAuditBps);
+        if (job.auditBps < group.module.minAuditBps()) return _below(Term.AuditBps, job.auditBps, group.module.minAuditBps());
         if (job.collateralBps > group.resource.maxCollateralBps) {
             return _above(Term.CollateralBps, job.collateralBps, group.resource.maxCollateralBps);
         }
@@ -270,12 +273,16 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
         pure
         returns (bytes memory failure)
     {
-        if (value > group.pool.maxValue) return _above(Term.Value, value, group.pool.maxValue);
-        if (deal.auditBps * DETECTION_BPS * (BPS + collateralBps) < DETERRENCE_BPS * BPS * BPS) {
-            return _failure(DeterrenceTooLow.selector, deal.auditBps, collateralBps);
+        if (value > group.pool.maxValue()) return _above(Term.Value, value, group.pool.maxValue());
+        uint256 auditFee = _auditFee(deal);
+        uint256 least;
+        // Safe: rates fit 32 bits, the value and the seat fee that follows from it 99.
+        unchecked {
+            if (deal.auditBps * DETECTION_BPS * (BPS + collateralBps) < DETERRENCE_BPS * BPS * BPS) {
+                return _failure(DeterrenceTooLow.selector, deal.auditBps, collateralBps);
+            }
+            least = value + _premiumUp(deal) + auditFee;
         }
-        uint256 auditFee = AUDIT_SEATS * deal.seatFee;
-        uint256 least = value + _premiumUp(deal) + auditFee;
         if (deal.collateral < least) return _below(Term.Collateral, deal.collateral, least);
         if (group.fund < auditFee) return _below(Term.FundCover, group.fund, auditFee);
     }
@@ -295,8 +302,8 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
         uint256 nonceWord = _jobNonces[job.creator][job.nonce >> 7];
         failure = _checkNonce(deal.jobOfferHash, job, creatorWord, nonceWord);
         if (failure.length != 0) return (dealId, failure);
-        address key = _signerOf(job.creator, deal.jobOfferHash, signature, SCOPE_OFFERS);
-        if (key == address(0)) {
+        Address key = _signerOf(job.creator, deal.jobOfferHash, signature, SCOPE_OFFERS);
+        if (key.isZero()) {
             return (dealId, _failure(SignatureInvalid.selector, uint256(deal.jobOfferHash), _word(job.creator)));
         }
         uint256 total = _lockedTotal(deal);
@@ -315,7 +322,7 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
             deal.provider, deal.judgeWindow, block.timestamp + deal.submitWindow, deal.auditBps != 0
         );
         _move(dealId, DealWord.wrap(0), word);
-        emit DealOpened(dealId, deal.creator, deal.provider, deal.pack());
+        emit DealOpened(dealId, deal.creator.plain(), deal.provider.plain(), deal.pack());
     }
 
     function _checkParties(Group memory group, Deal memory deal, JobOffer memory job)
@@ -323,7 +330,7 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
         view
         returns (bytes memory failure)
     {
-        bool distinct = deal.creator != address(0) && deal.creator != deal.provider && deal.creator != deal.solver
+        bool distinct = !deal.creator.isZero() && deal.creator != deal.provider && deal.creator != deal.solver
             && deal.provider != deal.solver;
         // Two offers that name different solvers cannot be expressed: both share one word.
         if (!distinct) {
@@ -354,7 +361,7 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
         Group memory group,
         Deal memory deal,
         AccountWord creatorWord,
-        address creatorKey,
+        Address creatorKey,
         uint256 total
     ) private view returns (bytes memory failure) {
         if (creatorWord.free() < total) {

@@ -6,8 +6,9 @@ import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC2
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ILilypadPayments} from "../interfaces/ILilypadPayments.sol";
+import {Address, toWord} from "../types/Address.sol";
 import {AccountWord} from "../types/AccountWord.sol";
-import {PoolId, VersionId, versionIdEquals} from "../types/Ids.sol";
+import {PoolId, VersionId} from "../types/Ids.sol";
 import {ModuleTerms, TermsLib} from "../types/Terms.sol";
 
 /// @title The ledger: who owns what of each token that the core holds
@@ -19,7 +20,7 @@ abstract contract LilypadPayments is ILilypadPayments, ReentrancyGuardTransient 
     uint256 private constant LEDGER_MOST = type(uint96).max;
     uint256 private constant ROYALTY_MASK = type(uint128).max;
 
-    mapping(address token => mapping(address account => AccountWord)) internal _accounts;
+    mapping(Address token => mapping(Address account => AccountWord)) internal _accounts;
     mapping(bytes32 fundKey => uint256) internal _funds;
     /// @dev royalty [0..127] | solver fee [128..255], so that a settlement writes one word for both.
     mapping(bytes32 feeKey => uint256) private _fees;
@@ -42,18 +43,6 @@ abstract contract LilypadPayments is ILilypadPayments, ReentrancyGuardTransient 
         bytes32 r,
         bytes32 s
     ) external nonReentrant {
-        _depositWithPermit(token, owner, amount, deadline, v, r, s);
-    }
-
-    function _depositWithPermit(
-        address token,
-        address owner,
-        uint256 amount,
-        uint256 deadline,
-        uint8 v,
-        bytes32 r,
-        bytes32 s
-    ) internal {
         // UNTRUSTED. A permit can be used by anybody first, so a failure alone says nothing. But an allowance that the
         // owner gave for another purpose is not consent to this deposit: only its own call may rely on one.
         try IERC20Permit(token).permit(owner, address(this), amount, deadline, v, r, s) {}
@@ -69,7 +58,7 @@ abstract contract LilypadPayments is ILilypadPayments, ReentrancyGuardTransient 
     function withdraw(address token, uint256 amount, address to) external nonReentrant {
         if (amount == 0) revert AmountZero();
         if (to == address(0)) revert RecipientZero();
-        _take(token, msg.sender, amount);
+        _take(toWord(token), toWord(msg.sender), amount);
         _held[token] -= amount;
         emit Withdrawn(token, msg.sender, to, amount);
         IERC20(token).safeTransfer(to, amount); // UNTRUSTED
@@ -87,7 +76,7 @@ abstract contract LilypadPayments is ILilypadPayments, ReentrancyGuardTransient 
         // Compared before adding: `amount` may be any number when the token lies about its balances.
         if (amount > LEDGER_MOST - held) revert LedgerFull(token, held, amount);
         _held[token] = held + amount;
-        _credit(token, account, amount);
+        _credit(toWord(token), toWord(account), amount);
         emit Deposited(token, account, from, amount);
     }
 
@@ -97,16 +86,16 @@ abstract contract LilypadPayments is ILilypadPayments, ReentrancyGuardTransient 
     function transferCredit(address token, address[] calldata to, uint256[] calldata amounts) external {
         for (uint256 i = 0; i < to.length; i++) {
             if (to[i] == address(0)) revert RecipientZero();
-            _take(token, msg.sender, amounts[i]);
-            _credit(token, to[i], amounts[i]);
+            _take(toWord(token), toWord(msg.sender), amounts[i]);
+            _credit(toWord(token), toWord(to[i]), amounts[i]);
             emit CreditTransferred(token, msg.sender, to[i], amounts[i]);
         }
     }
 
     /// @inheritdoc ILilypadPayments
     function donate(address strategy, address token, PoolId pool, uint256 amount) external {
-        _take(token, msg.sender, amount);
-        _funds[_fundKey(strategy, token, pool)] += amount;
+        _take(toWord(token), toWord(msg.sender), amount);
+        _funds[_fundKey(toWord(strategy), toWord(token), pool)] += amount;
         emit FundDonated(strategy, token, pool, msg.sender, amount);
     }
 
@@ -117,42 +106,46 @@ abstract contract LilypadPayments is ILilypadPayments, ReentrancyGuardTransient 
     {
         VersionId version = TermsLib.id(terms);
         if (msg.sender != terms.royaltyTo) revert RoyaltyNotYours(version, terms.royaltyTo, msg.sender);
-        bytes32 key = _feeKey(token, VersionId.unwrap(version), solver);
+        bytes32 key = _feeKey(toWord(token), VersionId.unwrap(version), toWord(solver));
         uint256 word = _fees[key];
         amount = word & ROYALTY_MASK;
         _fees[key] = word & ~ROYALTY_MASK;
-        _credit(token, msg.sender, amount);
+        _credit(toWord(token), toWord(msg.sender), amount);
         emit RoyaltyClaimed(token, version, msg.sender, solver, amount);
     }
 
     /// @inheritdoc ILilypadPayments
     function claimSolverFee(address token, VersionId version, address solver) external returns (uint256 amount) {
-        bytes32 key = _feeKey(token, VersionId.unwrap(version), solver);
+        bytes32 key = _feeKey(toWord(token), VersionId.unwrap(version), toWord(solver));
         uint256 word = _fees[key];
         amount = word >> 128;
         _fees[key] = word & ROYALTY_MASK;
-        _credit(token, solver, amount);
+        _credit(toWord(token), toWord(solver), amount);
         emit SolverFeeClaimed(token, version, solver, amount);
     }
 
-    function _credit(address token, address account, uint256 amount) internal {
+    function _credit(Address token, Address account, uint256 amount) internal {
         if (amount == 0) return;
-        _accounts[token][account] = _accounts[token][account].addFree(amount);
+        mapping(Address account => AccountWord) storage words = _accounts[token];
+        words[account] = words[account].addFree(amount);
     }
 
-    function _take(address token, address account, uint256 amount) internal {
-        AccountWord word = _accounts[token][account];
-        if (word.free() < amount) revert CreditInsufficient(account, token, word.free(), amount);
-        _accounts[token][account] = word.subFree(amount);
+    function _take(Address token, Address account, uint256 amount) internal {
+        if (amount == 0) return;
+        mapping(Address account => AccountWord) storage words = _accounts[token];
+        AccountWord word = words[account];
+        if (word.free() < amount) revert CreditInsufficient(account.plain(), token.plain(), word.free(), amount);
+        words[account] = word.subFree(amount);
     }
 
     /// @dev Takes `unlocked` out of the account's escrow and credits `received`, in one write.
-    function _release(address token, address account, uint256 unlocked, uint256 received) internal {
-        _accounts[token][account] = _accounts[token][account].subLocked(unlocked).addFree(received);
+    function _release(Address token, Address account, uint256 unlocked, uint256 received) internal {
+        mapping(Address account => AccountWord) storage words = _accounts[token];
+        words[account] = words[account].subLocked(unlocked).addFree(received);
     }
 
     /// @dev Both sums are part of `_held`, which fits 96 bits, so neither half can overflow.
-    function _accrueFees(address token, bytes32 version, address solver, uint256 royalty, uint256 solverFee) internal {
+    function _accrueFees(Address token, bytes32 version, Address solver, uint256 royalty, uint256 solverFee) internal {
         if (royalty | solverFee == 0) return;
         _fees[_feeKey(token, version, solver)] += royalty | solverFee << 128;
     }
@@ -165,13 +158,13 @@ abstract contract LilypadPayments is ILilypadPayments, ReentrancyGuardTransient 
         view
         returns (uint256 free, uint256 locked, uint32 jobFloor, uint32 resourceFloor)
     {
-        AccountWord word = _accounts[token][account];
+        AccountWord word = _accounts[toWord(token)][toWord(account)];
         return (word.free(), word.locked(), word.jobFloor(), word.resourceFloor());
     }
 
     /// @inheritdoc ILilypadPayments
     function fundOf(address strategy, address token, PoolId pool) external view returns (uint256) {
-        return _funds[_fundKey(strategy, token, pool)];
+        return _funds[_fundKey(toWord(strategy), toWord(token), pool)];
     }
 
     /// @inheritdoc ILilypadPayments
@@ -180,7 +173,7 @@ abstract contract LilypadPayments is ILilypadPayments, ReentrancyGuardTransient 
         view
         returns (uint256 royalty, uint256 solverFee)
     {
-        uint256 word = _fees[_feeKey(token, VersionId.unwrap(version), solver)];
+        uint256 word = _fees[_feeKey(toWord(token), VersionId.unwrap(version), toWord(solver))];
         return (word & ROYALTY_MASK, word >> 128);
     }
 
@@ -190,11 +183,11 @@ abstract contract LilypadPayments is ILilypadPayments, ReentrancyGuardTransient 
     }
 
     /// @dev A fund belongs to one strategy, token and pool, so that a pool of one's own reaches nobody else's (T49).
-    function _fundKey(address strategy, address token, PoolId pool) internal pure returns (bytes32) {
+    function _fundKey(Address strategy, Address token, PoolId pool) internal pure returns (bytes32) {
         return keccak256(abi.encode(strategy, token, pool));
     }
 
-    function _feeKey(address token, bytes32 version, address solver) private pure returns (bytes32) {
+    function _feeKey(Address token, bytes32 version, Address solver) private pure returns (bytes32) {
         return keccak256(abi.encode(token, version, solver));
     }
 }

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {ILilypad} from "../interfaces/ILilypad.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {ILilypadRules} from "../interfaces/ILilypadRules.sol";
 import {IRandomness, SeedStatus} from "../interfaces/IRandomness.sol";
+import {Address} from "../types/Address.sol";
 import {Deal} from "../types/Deal.sol";
 import {DealId} from "../types/Ids.sol";
 
 /// @title The numbers of the protocol: parameters, prices, fees, penalties, the lottery
 /// @dev Formulas of protocol sections 3.5, 4, 6.2 to 6.7 and 15. Python twins: lilypad_agents/protocol/.
-abstract contract LilypadRules is ILilypad {
+abstract contract LilypadRules is ILilypadRules {
     uint256 internal constant BPS = 10_000;
     uint256 internal constant MAX_ROYALTY_BPS = 3000;
     uint256 internal constant MAX_SOLVER_FEE_BPS = 1000;
@@ -72,20 +74,36 @@ abstract contract LilypadRules is ILilypad {
 
     // ---- prices
 
+    /// @dev `bps` of `amount`, rounded down. No amount here exceeds 160 bits nor a rate 32, so no product overflows: the
+    /// arithmetic of this section is unchecked. An amount that nevertheless ran away cannot become money, since account
+    /// words refuse more than 96 bits.
+    function _shareDown(uint256 amount, uint256 bps) internal pure returns (uint256) {
+        unchecked {
+            return amount * bps / BPS;
+        }
+    }
+
     /// @dev The most the provider can earn. May exceed 96 bits before an opening has checked it.
     function _value(Deal memory deal) internal pure returns (uint256) {
-        return deal.price + deal.unitPrice * deal.maxUnits;
+        return _gross(deal, deal.maxUnits);
+    }
+
+    function _gross(Deal memory deal, uint256 units) private pure returns (uint256) {
+        unchecked {
+            return deal.price + deal.unitPrice * units;
+        }
     }
 
     /// @dev Each fee rounded down (the creator keeps the rest), the premium rounded up (the fund must not lose by dust).
     function _charge(Deal memory deal, uint256 units) internal view returns (Charge memory charge) {
-        if (units > deal.maxUnits) units = deal.maxUnits;
-        uint256 gross = deal.price + deal.unitPrice * units;
-        charge.gross = gross;
-        charge.royalty = gross * deal.royaltyBps / BPS;
-        charge.solverFee = gross * deal.solverFeeBps / BPS;
-        if (deal.pool != 0) charge.toFund = gross * PROTOCOL_FEE_BPS / BPS + _premiumUp(deal);
-        charge.total = gross + charge.royalty + charge.solverFee + charge.toFund;
+        unchecked {
+            uint256 gross = _gross(deal, Math.min(units, deal.maxUnits));
+            charge.gross = gross;
+            charge.royalty = _shareDown(gross, deal.royaltyBps);
+            charge.solverFee = _shareDown(gross, deal.solverFeeBps);
+            if (deal.pool != 0) charge.toFund = _shareDown(gross, PROTOCOL_FEE_BPS) + _premiumUp(deal);
+            charge.total = gross + charge.royalty + charge.solverFee + charge.toFund;
+        }
     }
 
     /// @dev What the creator locked at opening.
@@ -94,19 +112,35 @@ abstract contract LilypadRules is ILilypad {
     }
 
     function _premiumUp(Deal memory deal) internal pure returns (uint256) {
-        return (deal.seatFee * deal.auditBps * PREMIUM_TENTHS + BPS * 10 - 1) / (BPS * 10);
+        unchecked {
+            return (deal.seatFee * deal.auditBps * PREMIUM_TENTHS + BPS * 10 - 1) / (BPS * 10);
+        }
     }
 
     /// @dev Rounded up: what a re-run costs is not known to fractions. Protocol 6.2.
     function _seatFeeUp(uint256 value, uint256 floor_, uint256 moduleMinimum) internal pure returns (uint256 fee) {
-        fee = (value * SEAT_FEE_BPS + BPS - 1) / BPS;
-        if (fee < floor_) fee = floor_;
-        if (fee < moduleMinimum) fee = moduleMinimum;
+        unchecked {
+            fee = (value * SEAT_FEE_BPS + BPS - 1) / BPS;
+        }
+        fee = Math.max(fee, Math.max(floor_, moduleMinimum));
+    }
+
+    /// @dev Fees of the audit's seats: one, then a panel of three.
+    function _auditFee(Deal memory deal) internal pure returns (uint256) {
+        unchecked {
+            return deal.seatFee * AUDIT_SEATS;
+        }
+    }
+
+    /// @dev Three seats at `fee` each.
+    function _panelFee(uint256 fee) internal pure returns (uint256) {
+        unchecked {
+            return fee * PANEL_SEATS;
+        }
     }
 
     function _penalty(Deal memory deal) internal pure returns (uint256) {
-        uint256 value = _value(deal);
-        return deal.collateral < value ? deal.collateral : value;
+        return Math.min(deal.collateral, _value(deal));
     }
 
     // ---- time and chance
@@ -130,17 +164,19 @@ abstract contract LilypadRules is ILilypad {
         return (true, drawn, false);
     }
 
-    /// @inheritdoc ILilypad
-    function parameters() external view returns (Parameters memory) {
-        return Parameters({
-            randomness: RANDOMNESS,
-            protocolFeeBps: uint16(PROTOCOL_FEE_BPS),
-            minSubmitWindow: uint32(MIN_SUBMIT_WINDOW),
-            maxSubmitWindow: uint32(MAX_SUBMIT_WINDOW),
-            minJudgeWindow: uint32(MIN_JUDGE_WINDOW),
-            maxJudgeWindow: uint32(MAX_JUDGE_WINDOW),
-            revealWindow: uint32(REVEAL_WINDOW),
-            mediationLimit: uint32(MEDIATION_LIMIT)
-        });
+    // ---- results
+
+    /// @dev Protocol 5.2.
+    function _digest(bytes32 head, bytes32 content) internal pure returns (bytes32) {
+        return keccak256(abi.encode(head, content));
+    }
+
+    /// @dev Protocol 5.3: the low 176 bits.
+    function _commitment(DealId dealId, Address provider, bytes32 digest, bytes32 salt)
+        internal
+        pure
+        returns (uint176)
+    {
+        return uint176(uint256(keccak256(abi.encode(dealId, provider, digest, salt))));
     }
 }

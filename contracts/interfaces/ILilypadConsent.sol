@@ -14,41 +14,47 @@ interface ILilypadConsent {
         uint96 cap; // smallest units
     }
 
-    /// @notice `digest` counts as signed by `account`; `by` is the account itself or its delegate.
+    /// @notice `digest` counts as signed by `account`; `by` is the account itself or its delegate; 0: no longer.
     event DigestApproved(address indexed account, bytes32 indexed digest, address by);
-    event ApprovalWithdrawn(address indexed account, bytes32 indexed digest);
     /// @notice `key` may act for `account` within `scope` (bits: 1 offers, 2 results, 4 acceptance) up to and including `expiry`.
-    event DelegateGranted(
-        address indexed account, address indexed key, uint8 scope, uint40 expiry, Allowance[] allowances
-    );
+    event DelegateGranted(address indexed account, address indexed key, uint8 scope, uint40 expiry);
+    /// @notice `key` may lock up to `cap` smallest units of `token` for `account`.
+    event DelegateCapSet(address indexed account, address indexed key, address indexed token, uint256 cap);
     event DelegateRevoked(address indexed account, address indexed key);
-    /// @notice Offers with these nonces never open again. `resource` tells which kind.
-    event OffersCancelled(address indexed account, bool indexed resource, uint32[] nonces);
+    /// @notice Offers with this nonce never open again. `resource` tells which kind.
+    event OfferNonceCancelled(address indexed account, bool indexed resource, uint256 nonce);
     /// @notice Offers in `token` with smaller nonces never open again.
     event FloorsRaised(address indexed account, address indexed token, uint32 jobFloor, uint32 resourceFloor);
 
-    error NotAuthorised(address account, address caller, uint8 scope);
     error DelegateInvalid(address account, address key);
 
-    /// @notice Makes `digest` (EIP-712, this core's domain) count as signed by `account`. The account itself or a delegate
-    /// whose scope covers the use to which the digest is put. Emits {DigestApproved}. Reverts with NotAuthorised.
-    function approve(address account, bytes32 digest) external;
-
-    /// @notice Takes an approval back; what it already opened stays. The account or a delegate of any scope.
-    function withdrawApproval(address account, bytes32 digest) external;
+    /// @notice Makes `digest` (EIP-712, this core's domain) count as signed by `account`, or no longer; what it already opened
+    /// stays. The account itself or a delegate: its scope has to cover the use to which the digest is put, when it is put to it.
+    /// Emits {DigestApproved}. Reverts with NotAuthorised.
+    function approve(address account, bytes32 digest, bool approved) external;
 
     /// @notice Lets `key` act for the caller. Replaces what the key had before, caps of all tokens included.
-    /// A delegate never receives money and cannot withdraw, grant or revoke. Emits {DelegateGranted}.
+    /// A delegate never receives money and cannot withdraw, grant or revoke. Emits {DelegateGranted} and {DelegateCapSet}.
     function grantDelegate(address key, uint8 scope, uint40 expiry, Allowance[] calldata allowances) external;
 
     /// @notice Takes all rights of `key` away at once. Deals that it opened stay. Emits {DelegateRevoked}.
     function revokeDelegate(address key) external;
 
-    /// @notice Cancels unopened offers by nonce. The account or a delegate with scope 1. Emits {OffersCancelled}.
+    /// @notice Cancels unopened offers by nonce. The account or a delegate with scope 1. Emits {OfferNonceCancelled} for each.
     function cancel(address account, bool resource, uint32[] calldata nonces) external;
 
     /// @notice Cancels all offers of `account` in the given tokens below the floors. Floors never fall. Emits {FloorsRaised}.
     function cancelBelow(address account, address[] calldata tokens, uint32 jobFloor, uint32 resourceFloor) external;
+
+    /// @notice The key that consents to `structHash` (in this core's domain) for `account` by `signature`: the account itself
+    /// or a delegate whose rights cover `scope`; 0: nobody does.
+    function consentOf(address account, bytes32 structHash, bytes calldata signature, uint8 scope)
+        external
+        view
+        returns (address key);
+
+    /// @notice Whether `caller` is `account` or its delegate with rights that cover `scope`.
+    function isActor(address account, address caller, uint8 scope) external view returns (bool);
 
     /// @notice Whether a job offer's nonce was used by a deal (a decline frees it), and whether it was cancelled by nonce.
     function jobNonce(address account, uint32 nonce) external view returns (bool used, bool cancelled);

@@ -82,15 +82,15 @@ interface ILilypadPayments {
         view
         returns (uint256 free, uint256 locked, uint32 jobFloor, uint32 resourceFloor);
 
-    /// @notice What an audit fund holds.
+    /// @notice What an audit fund holds, smallest units.
     function fundOf(address strategy, address token, PoolId pool) external view returns (uint256);
 
-    /// @notice Fees that wait to be claimed.
+    /// @notice Fees that wait to be claimed, smallest units.
     function feesOf(address token, VersionId version, address solver)
         external
         view
         returns (uint256 royalty, uint256 solverFee);
 
-    /// @notice The sum of all credit, escrow, funds and waiting fees in `token`.
+    /// @notice The sum of all credit, escrow, funds and waiting fees in `token`, smallest units.
     function heldOf(address token) external view returns (uint256);
 }

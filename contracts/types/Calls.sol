@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {ModuleTerms, PoolTerms} from "./Terms.sol";
+import {Address} from "./Address.sol";
+import {DealWord} from "./DealWord.sol";
+import {DealId, PoolId} from "./Ids.sol";
 
 /// @notice One job offer of an opening: dense words (JobOfferLib) and the creator's consent.
 struct SignedJob {
@@ -13,8 +15,8 @@ struct SignedJob {
 struct Opening {
     bytes32[6] resource; // dense words (ResourceOfferLib)
     bytes resourceSignature;
-    ModuleTerms module;
-    PoolTerms pool; // all zero: Unverified
+    bytes32[11] module; // the words of ModuleTerms
+    bytes32[10] pool; // the words of PoolTerms; all zero: Unverified
     bytes32[] membership; // Merkle proof that the version is in the provider's list; empty when the list is 0
     SignedJob[] jobs;
 }
@@ -64,6 +66,32 @@ struct Closing {
     uint40 expiry; // unix seconds
     bytes creatorSignature;
     bytes providerSignature;
+}
+
+/// @notice What one ending does to one account in the deal's token; smallest units.
+struct Change {
+    Address account;
+    uint256 spent; // out of its free credit
+    uint256 unlocked; // out of its escrow
+    uint256 received; // into its free credit
+}
+
+/// @notice What the resolver decided about a deal; smallest units. Taken (spent, unlocked, fromFund) equals given (received,
+/// toFund, royalty, solverFee).
+struct Outcome {
+    DealId dealId;
+    DealWord from;
+    DealWord to;
+    Address token;
+    Change[] changes;
+    Address strategy; // with pool and token, the key of the audit fund
+    PoolId pool;
+    uint256 fromFund;
+    uint256 toFund;
+    bytes32 version;
+    Address solver;
+    uint256 royalty;
+    uint256 solverFee;
 }
 
 /// @notice What a strategy found.

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
+import {Address, lowAddress} from "./Address.sol";
 import {DealId} from "./Ids.sol";
 
 /// @notice The record of a deal: all its terms. Its EIP-712 digest is the deal id; the chain keeps one word, whoever
 /// acts brings the record. Memory layout as in JobOffer. Protocol 3.4.
 struct Deal {
     bytes32 typeHash;
-    address creator;
-    address provider;
-    address solver; // 0: none
-    address publisher;
-    address royaltyTo;
-    address strategy; // 0 in the Unverified pool
-    address token;
+    Address creator;
+    Address provider;
+    Address solver; // 0: none
+    Address publisher;
+    Address royaltyTo;
+    Address strategy; // 0 in the Unverified pool
+    Address token;
     bytes32 module; // version id
     bytes32 inputs; // sha2-256 of the canonical inputs document
     bytes32 pool; // pool id; 0: Unverified
@@ -70,27 +71,27 @@ library DealLib {
     function loadShared(bytes32[10] memory words) internal pure returns (Deal memory deal) {
         deal.typeHash = TYPEHASH;
         uint256 word = uint256(words[0]);
-        deal.creator = address(uint160(word));
+        deal.creator = lowAddress(word);
         deal.price = uint96(word >> 160);
         word = uint256(words[1]);
-        deal.provider = address(uint160(word));
+        deal.provider = lowAddress(word);
         deal.unitPrice = uint96(word >> 160);
         word = uint256(words[2]);
-        deal.solver = address(uint160(word));
+        deal.solver = lowAddress(word);
         deal.collateral = uint96(word >> 160);
         word = uint256(words[3]);
-        deal.publisher = address(uint160(word));
+        deal.publisher = lowAddress(word);
         deal.seatFee = uint96(word >> 160);
         word = uint256(words[4]);
-        deal.royaltyTo = address(uint160(word));
+        deal.royaltyTo = lowAddress(word);
         deal.seatFloor = uint96(word >> 160);
         word = uint256(words[5]);
-        deal.strategy = address(uint160(word));
+        deal.strategy = lowAddress(word);
         deal.maxUnits = uint64(word >> 160);
         deal.submitWindow = uint32(word >> 224);
         word = uint256(words[6]);
         if (word >> 240 != 0) revert DealEncodingNotCanonical(bytes32(word));
-        deal.token = address(uint160(word));
+        deal.token = lowAddress(word);
         deal.judgeWindow = uint32(word >> 160);
         deal.auditBps = uint16(word >> 192);
         deal.royaltyBps = uint16(word >> 208);
@@ -102,14 +103,14 @@ library DealLib {
 
     /// @return words The dense form of `deal`.
     function pack(Deal memory deal) internal pure returns (bytes32[12] memory words) {
-        words[0] = bytes32(uint160(deal.creator) | deal.price << 160);
-        words[1] = bytes32(uint160(deal.provider) | deal.unitPrice << 160);
-        words[2] = bytes32(uint160(deal.solver) | deal.collateral << 160);
-        words[3] = bytes32(uint160(deal.publisher) | deal.seatFee << 160);
-        words[4] = bytes32(uint160(deal.royaltyTo) | deal.seatFloor << 160);
-        words[5] = bytes32(uint160(deal.strategy) | deal.maxUnits << 160 | deal.submitWindow << 224);
+        words[0] = bytes32(Address.unwrap(deal.creator) | deal.price << 160);
+        words[1] = bytes32(Address.unwrap(deal.provider) | deal.unitPrice << 160);
+        words[2] = bytes32(Address.unwrap(deal.solver) | deal.collateral << 160);
+        words[3] = bytes32(Address.unwrap(deal.publisher) | deal.seatFee << 160);
+        words[4] = bytes32(Address.unwrap(deal.royaltyTo) | deal.seatFloor << 160);
+        words[5] = bytes32(Address.unwrap(deal.strategy) | deal.maxUnits << 160 | deal.submitWindow << 224);
         words[6] = bytes32(
-            uint160(deal.token) | deal.judgeWindow << 160 | deal.auditBps << 192
+            Address.unwrap(deal.token) | deal.judgeWindow << 160 | deal.auditBps << 192
                 | deal.royaltyBps << 208 | deal.solverFeeBps << 224
         );
         words[7] = deal.module;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {Address, lowAddress} from "./Address.sol";
+
 /// @notice Where a deal stands. Protocol 4. The last seven are final.
 enum Status {
     None,
@@ -62,8 +65,8 @@ library DealWordLib {
     }
 
     /// @dev Meaningful in Agreed only.
-    function isAuditable(DealWord word) internal pure returns (bool) {
-        return DealWord.unwrap(word) >> 4 & 1 == 1;
+    function auditableBit(DealWord word) internal pure returns (uint256) {
+        return DealWord.unwrap(word) >> 4 & 1;
     }
 
     function deliveryWasChallenged(DealWord word) internal pure returns (bool) {
@@ -83,8 +86,8 @@ library DealWordLib {
     }
 
     /// @dev Meaningful in Agreed only.
-    function provider(DealWord word) internal pure returns (address) {
-        return address(uint160(DealWord.unwrap(word) >> 80));
+    function provider(DealWord word) internal pure returns (Address) {
+        return lowAddress(DealWord.unwrap(word) >> 80);
     }
 
     /// @dev Meaningful in Agreed only. Seconds.
@@ -92,14 +95,13 @@ library DealWordLib {
         return DealWord.unwrap(word) >> 240;
     }
 
-    function agreed(address provider_, uint256 judgeWindow_, uint256 deadline_, bool auditable)
+    function agreed(Address provider_, uint256 judgeWindow_, uint256 deadline_, bool auditable)
         internal
         pure
         returns (DealWord)
     {
-        uint256 auditableBit = auditable ? 1 << 4 : 0;
         return DealWord.wrap(
-            uint256(Status.Agreed) | auditableBit | deadline_ << 8 | uint256(uint160(provider_)) << 80
+            uint256(Status.Agreed) | SafeCast.toUint(auditable) << 4 | deadline_ << 8 | Address.unwrap(provider_) << 80
                 | judgeWindow_ << 240
         );
     }
@@ -112,7 +114,7 @@ library DealWordLib {
 
     function inMediation(DealWord word, DisputeKind kind, uint256 deadline_) internal pure returns (DealWord) {
         uint256 kept = DealWord.unwrap(word) & KEPT_IN_MEDIATION;
-        if (kind == DisputeKind.Delivery) kept |= DELIVERY_CHALLENGED;
+        kept |= SafeCast.toUint(kind == DisputeKind.Delivery) << 7;
         return DealWord.wrap(kept | uint256(Status.InMediation) | uint256(kind) << 4 | deadline_ << 8);
     }
 

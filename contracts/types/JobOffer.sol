@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
+import {Address, NOBODY, lowAddress} from "./Address.sol";
 /// @notice What a creator signs (EIP-712). In memory a field is a word (its type's width stands beside it and is
 /// enforced by unpacking), in the order of the type string, so that the struct hash is one keccak over the struct. Protocol 3.1.
 struct JobOffer {
     bytes32 typeHash;
-    address creator;
+    Address creator;
     bytes32 module; // version id
     bytes32 inputs; // sha2-256 of the canonical inputs document
-    address token;
+    Address token;
     uint256 maxPrice; // smallest units: the most the creator pays, all fees included, uint96
     uint256 maxUnits; // metered units at most, uint64
     uint256 cpuMilli; // thousandths of a core, uint32
@@ -22,9 +23,9 @@ struct JobOffer {
     uint256 collateralBps; // of the deal's value, uint32
     uint256 auditBps; // probability of an audit, uint16
     bytes32 pool; // pool id; 0: Unverified
-    address solver; // 0: any
+    Address solver; // 0: any
     uint256 solverFeeBps; // of gross, at most 1000, uint16
-    address provider; // 0: any
+    Address provider; // 0: any
     uint256 expiry; // unix seconds, the last second at which it may be opened, uint40
     uint256 nonce; // uint32
 }
@@ -46,7 +47,7 @@ library JobOfferLib {
     function load(JobOffer memory job, bytes32[4] memory words) internal pure returns (bool canonical) {
         job.typeHash = TYPEHASH;
         uint256 word = uint256(words[0]);
-        job.creator = address(uint160(word));
+        job.creator = lowAddress(word);
         job.maxPrice = uint96(word >> 160);
         job.inputs = words[1];
         word = uint256(words[2]);
@@ -73,18 +74,18 @@ library JobOfferLib {
     function share(
         JobOffer memory job,
         bytes32[4] memory words,
-        address token,
+        Address token,
         bytes32 module,
         bytes32 pool,
-        address solver,
-        address provider
+        Address solver,
+        Address provider
     ) internal pure {
         job.token = token;
         job.module = module;
         job.pool = pool;
         uint256 word = uint256(words[3]);
-        job.provider = word >> 232 & 1 == 1 ? provider : address(0);
-        job.solver = word >> 233 & 1 == 1 ? solver : address(0);
+        job.provider = word >> 232 & 1 == 1 ? provider : NOBODY;
+        job.solver = word >> 233 & 1 == 1 ? solver : NOBODY;
     }
 
     /// @return result The EIP-712 struct hash.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
+import {Address, NOBODY, lowAddress} from "./Address.sol";
 /// @notice What a provider signs (EIP-712); memory layout as in JobOffer. Protocol 3.2.
 struct ResourceOffer {
     bytes32 typeHash;
-    address provider;
-    address token;
+    Address provider;
+    Address token;
     uint256 price; // smallest units: fixed part, net, uint96
     uint256 unitPrice; // smallest units per metered unit, net, uint96
     uint256 maxUnits; // metered units at most, uint64
@@ -20,7 +21,7 @@ struct ResourceOffer {
     uint256 minSubmitWindow; // seconds, uint32
     uint256 maxJudgeWindow; // seconds, uint32
     bytes32 pool; // pool id; 0: Unverified
-    address solver; // 0: any
+    Address solver; // 0: any
     uint256 volume; // deals that may be opened on this signature; 2^32 - 1: unlimited, uint32
     uint256 expiry; // unix seconds, the last second at which it may be opened, uint40
     uint256 nonce; // uint32
@@ -46,17 +47,17 @@ library ResourceOfferLib {
     function load(ResourceOffer memory resource, bytes32[6] calldata words, bytes32 pool)
         internal
         pure
-        returns (address solver, bool canonical)
+        returns (Address solver, bool canonical)
     {
         resource.typeHash = TYPEHASH;
         uint256 word = uint256(words[0]);
-        resource.provider = address(uint160(word));
+        resource.provider = lowAddress(word);
         resource.price = uint96(word >> 160);
         word = uint256(words[1]);
-        resource.token = address(uint160(word));
+        resource.token = lowAddress(word);
         resource.unitPrice = uint96(word >> 160);
         word = uint256(words[2]);
-        solver = address(uint160(word));
+        solver = lowAddress(word);
         resource.flags = uint64(word >> 160);
         resource.nonce = uint32(word >> 224);
         word = uint256(words[3]);
@@ -73,7 +74,7 @@ library ResourceOfferLib {
         resource.maxUnits = uint64(word);
         resource.expiry = uint40(word >> 64);
         resource.volume = uint32(word >> 104);
-        resource.solver = word >> 136 & 1 == 1 ? solver : address(0);
+        resource.solver = word >> 136 & 1 == 1 ? solver : NOBODY;
         canonical = canonical && word >> 137 == 0;
         resource.modules = words[5];
         resource.pool = pool;
