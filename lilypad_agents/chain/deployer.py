@@ -50,7 +50,7 @@ FACTORY_CODE = bytes.fromhex(
 )
 _FACTORY_CREATION = bytes.fromhex("604580600e600039806000f350fe") + FACTORY_CODE
 # Signed once for all chains, without a chain id, by a key that nobody has; its account must be funded first.
-_FACTORY_SIGNER = "0x3fab184622dc19b6109349b94811493bf45362e0"
+_FACTORY_SIGNER = "0x3fAB184622Dc19b6109349B94811493BF2a45362"
 _FACTORY_COST = 10**16
 _FACTORY_TRANSACTION = (
     "0xf8a58085174876e800830186a08080b853" + _FACTORY_CREATION.hex() + "1ba0" + "22" * 32 + "a0" + "22" * 32
