@@ -123,7 +123,7 @@ class Database:
         except sqlite3.DatabaseError as error:
             name = getattr(error, "sqlite_errorname", "") or ""
             text = f"The database {self.path}: {error}"
-            if name.startswith("SQLITE_FULL"):
+            if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")):  # a size limit reads so
                 raise DiskFull(text, path=str(self.path)) from error
             if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
                 raise DatabaseCorrupt(text, path=str(self.path)) from error

@@ -164,7 +164,7 @@ class DatabaseTooNew(DatabaseUnusable):
 
 
 class DiskFull(DatabaseUnusable):
-    """The disk has no room; what was stored before is intact."""
+    """The disk, or a limit on file sizes, leaves no room to write; what was stored before is intact."""
 
     code = "disk-full"
     hint = "Free some space; the agent takes no new work until writing succeeds again."

@@ -97,8 +97,7 @@ def signer_from_keystore(keystore: Path, password_file: Path) -> LocalSigner:
     Raises KeyUnusable, which names the file and what is wrong with it, and never the secret.
     """
     document = _parse_keystore(_read_private(keystore, "key file"), keystore)
-    lines = _read_private(password_file, "password file").reveal().splitlines()
-    secret = _decrypt(document, Secret(lines[0] if lines else b""))
+    secret = _decrypt(document, _first_line(_read_private(password_file, "password file")))
     if secret is None:
         raise KeyUnusable(f"The password in {password_file} does not open the key file {keystore}.")
     signer = LocalSigner(secret)
@@ -164,10 +163,11 @@ def _read_private(path: Path, what: str) -> Secret:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise KeyUnusable(f"The {what} {path} cannot be read: {error.strerror}.", path=str(path)) from None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise KeyUnusable(f"The {what} {path} is not a plain file.", path=str(path))
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise KeyUnusable(f"The {what} {path} is not a plain file.", path=str(path))
         if status.st_mode & 0o077:
             raise KeyUnusable(
                 f"The {what} {path} can be read or changed by others (mode {stat.S_IMODE(status.st_mode):03o}).",
@@ -175,6 +175,10 @@ def _read_private(path: Path, what: str) -> Secret:
                 hint=f"Run `chmod 600 {path}`; if others had access, make a new key.",
             )
         return Secret(file.read(1 << 20))
+
+
+def _first_line(content: Secret) -> Secret:
+    return Secret((content.reveal().splitlines() or [b""])[0])
 
 
 def _parse_keystore(content: Secret, path: Path) -> Mapping[str, Any]:
