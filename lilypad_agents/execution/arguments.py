@@ -5,8 +5,9 @@ A template is a literal text, or {"input": NAME}, {"file": NAME}, {"seed": true}
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Iterator, Mapping
+from typing import Any
 
 from lilypad_agents.execution.errors import InputsInvalid, ManifestInvalid
 from lilypad_agents.execution.strictjson import canonical
@@ -22,7 +23,7 @@ class Template:
 
     kind: str
     value: str = ""
-    parts: tuple["Template", ...] = ()
+    parts: tuple[Template, ...] = ()
 
     def references(self) -> Iterator[tuple[str, str]]:
         """(kind, name) of every input, file or seed it names."""
@@ -38,7 +39,7 @@ def read_template(value: Any, path: str, *, inside_join: bool = False) -> Templa
         _check_value(value, path, ManifestInvalid)
         return Template("literal", value)
     if isinstance(value, dict) and len(value) == 1:
-        (kind, content), = value.items()
+        ((kind, content),) = value.items()
         if kind in ("input", "file") and isinstance(content, str):
             return Template(kind, content)
         if kind == "seed" and content is True:

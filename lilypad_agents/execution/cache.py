@@ -21,7 +21,7 @@ MAX_CACHED_BYTES = 512 * 1024 * 1024
 
 
 class CompileCache:
-    """Compiled code by key. Methods never raise for what lies on disk: a bad file is a miss, a full disk stores nothing."""
+    """Compiled code by key. Never raises for what lies on disk: a bad file is a miss, a full disk no store."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

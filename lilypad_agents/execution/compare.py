@@ -23,7 +23,7 @@ def check_policy(compare: Compare) -> None:
 
 
 def same_result(compare: Compare, left: bytes, right: bytes) -> bool:
-    """Whether two result digests (32 bytes each) count as equal under `compare`. Raises PolicyUnsupported, ValueError."""
+    """Whether two result digests (32 bytes each) are equal under `compare`. Raises PolicyUnsupported, ValueError."""
     check_policy(compare)
     if len(left) != 32 or len(right) != 32:
         raise ValueError("a result digest has 32 bytes")

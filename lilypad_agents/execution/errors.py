@@ -76,7 +76,9 @@ class ScheduleUnsupported(LilypadError):
     """The module bills by a fuel schedule (engine and version) that this release does not count."""
 
     code = "schedule-unsupported"
-    hint = "Run the release of Lilypad that has this schedule, or ask the publisher for a version under the present one."
+    hint = (
+        "Run the release of Lilypad that has this schedule, or ask the publisher for a version under the present one."
+    )
     exit_code = 10
 
 

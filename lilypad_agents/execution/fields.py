@@ -1,9 +1,10 @@
-"""Reads a JSON object field by field: each value is typed and bounded, unknown keys are refused, errors name the field."""
+"""Reads a JSON object field by field: values are typed and bounded, unknown keys refused, errors name the field."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Mapping, Sequence, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from lilypad_agents.execution.errors import ManifestInvalid, NameRefused
 from lilypad_agents.execution.names import check_path, is_nfc
@@ -40,8 +41,10 @@ class Fields:
             return default
         return self._value[name]
 
-    def text(self, name: str, *, most: int = 1_000, default: Any = _MISSING, form: str | None = None, what: str = "") -> Any:
-        """A text of 1 to `most` characters, NFC, without controls; `form` is a pattern for all of it, `what` its name."""
+    def text(
+        self, name: str, *, most: int = 1_000, default: Any = _MISSING, form: str | None = None, what: str = ""
+    ) -> Any:
+        """A text of 1 to `most` characters, NFC, no controls; `form` is a pattern for all of it, `what` its name."""
         value = self.raw(name, default)
         if not self.has(name):
             return value
@@ -72,17 +75,17 @@ class Fields:
             raise self.refuse(name, f"must be one of {', '.join(choices)}")
         return value
 
-    def object(self, name: str) -> "Fields":
+    def object(self, name: str) -> Fields:
         return Fields(self.raw(name), self.path(name))
 
-    def section(self, name: str, read: Callable[["Fields"], T], default: Any = _MISSING) -> Any:
+    def section(self, name: str, read: Callable[[Fields], T], default: Any = _MISSING) -> Any:
         """An object read by `read`, which gets its fields; unknown keys in it are refused afterwards."""
         if not self.has(name) and default is not _MISSING:
             self._left.discard(name)
             return default
         return read_object(self.raw(name), self.path(name), read)
 
-    def items(self, name: str, read: Callable[["Fields"], T], *, most: int = 100, least: int = 0) -> tuple[T, ...]:
+    def items(self, name: str, read: Callable[[Fields], T], *, most: int = 100, least: int = 0) -> tuple[T, ...]:
         """A list of objects, absent counts as empty."""
         values = self._list(name, most, least)
         return tuple(read_object(value, f"{self.path(name)}[{index}]", read) for index, value in enumerate(values))

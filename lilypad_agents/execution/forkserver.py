@@ -206,7 +206,7 @@ def _run(folder: JobFolder, engine: WasmEngine, empty: str, server: int, notice:
 
 
 def bounds_for(limits: Limits, spec_bytes: int) -> sandbox.Bounds:
-    """Limits of the process around a job's own limits, which are always reached first; `spec_bytes`: size of its spec."""
+    """Limits of the process around a job's own limits, always reached first; `spec_bytes`: size of its spec."""
     held = limits.memory_bytes + 2 * limits.scratch_bytes + 4 * limits.result_bytes + 3 * spec_bytes
     return sandbox.Bounds(
         data_bytes=_ENGINE_DATA_BYTES + held,

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
+from lilypad_agents.errors import LilypadError
 from lilypad_agents.execution.errors import ResultRefused
 from lilypad_agents.execution.job import ExitClass, JobSpec, Limits, RunResult, exit_class_of
 from lilypad_agents.execution.names import check_path
-from lilypad_agents.errors import LilypadError
 
 _MAGIC = b"LPJ1"
 _PREFIX = struct.Struct("<4sI")

@@ -1,4 +1,4 @@
-"""What this machine can offer. All of it is self-reported; `Probe` is where the machine is asked, so tests replace it."""
+"""What this machine can offer. All self-reported; `Probe` is where the machine is asked, so tests replace it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEFAULT_RESERVE_BPS = 2_000  # share of CPU, memory and disk that is not offered
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One GPU: `uuid` names it, `vram_mib` in MiB, `compute` its capability such as 9.0, `mig` whether it is divided."""
+    """One GPU: `uuid` names it, `vram_mib` in MiB, `compute` its capability (9.0), `mig` whether it is divided."""
 
     name: str
     uuid: str

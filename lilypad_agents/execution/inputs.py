@@ -9,8 +9,9 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Iterable, Mapping
+from typing import Any
 
 from lilypad_agents.execution.errors import InputsInvalid
 from lilypad_agents.execution.manifest import FileSlot, Manifest
@@ -51,7 +52,7 @@ def parse_assignments(manifest: Manifest, assignments: Iterable[str]) -> dict[st
 
 
 def parse_text(manifest: Manifest, name: str, text: str) -> Any:
-    """The typed value that `text` means for input `name`. Raises InputsInvalid with the nearest name for a wrong one."""
+    """The typed value that `text` means for input `name`. InputsInvalid names the nearest for a wrong one."""
     properties = manifest.inputs.get("properties", {})
     if name not in properties:
         near = difflib.get_close_matches(name, properties, 1)
@@ -59,9 +60,16 @@ def parse_text(manifest: Manifest, name: str, text: str) -> Any:
     kind = property_type(manifest.inputs, name)
     if kind == "string":
         return text
-    forms = {"integer": r"-?(0|[1-9][0-9]{0,17})", "number": r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", "boolean": "true|false"}
+    forms = {
+        "integer": r"-?(0|[1-9][0-9]{0,17})",
+        "number": r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?",
+        "boolean": "true|false",
+    }
     if kind in forms and not re.fullmatch(forms[kind], text):
-        raise InputsInvalid(name, f"must be {'true or false' if kind == 'boolean' else 'an ' + kind if kind == 'integer' else 'a number'}")
+        raise InputsInvalid(
+            name,
+            f"must be {'true or false' if kind == 'boolean' else 'an ' + kind if kind == 'integer' else 'a number'}",
+        )
     if kind == "number":
         return float(text) if re.search(r"[.eE]", text) else int(text)
     try:
@@ -89,7 +97,9 @@ def check_files(manifest: Manifest, files: Mapping[str, int]) -> None:
     for name, size in files.items():
         if name not in slots:
             taken = ", ".join(slots) or "none"
-            raise InputsInvalid(f"files.{ascii(name[:80])[1:-1]}", f"is no input file of this module (it takes: {taken})")
+            raise InputsInvalid(
+                f"files.{ascii(name[:80])[1:-1]}", f"is no input file of this module (it takes: {taken})"
+            )
         if size > slots[name].max_bytes:
             raise InputsInvalid(f"files.{name}", f"has {size} bytes, {slots[name].max_bytes} are allowed")
     for slot in manifest.files:
@@ -111,7 +121,9 @@ def make_inputs(manifest: Manifest, module: str, values: Mapping[str, Any], file
     checked = check_values(manifest, values)
     document = canonical({"module": module, "values": checked, "files": dict(files)})
     if len(document) > MAX_DOCUMENT_BYTES:
-        raise InputsInvalid("", f"the document has {len(document)} bytes, {MAX_DOCUMENT_BYTES} are allowed: use input files")
+        raise InputsInvalid(
+            "", f"the document has {len(document)} bytes, {MAX_DOCUMENT_BYTES} are allowed: use input files"
+        )
     return Inputs(module, checked, dict(files), document)
 
 
@@ -125,7 +137,11 @@ def parse_inputs(manifest: Manifest, document: bytes, *, module: str | None = No
     except JsonRefused as failure:
         raise InputsInvalid(failure.path, failure.problem) from None
     shape = {"module": str, "values": dict, "files": dict}
-    if not isinstance(found, dict) or set(found) != set(shape) or any(type(found[k]) is not t for k, t in shape.items()):
+    if (
+        not isinstance(found, dict)
+        or set(found) != set(shape)
+        or any(type(found[k]) is not t for k, t in shape.items())
+    ):
         raise InputsInvalid("", "must be an object of module, values and files")
     made = make_inputs(manifest, found["module"], found["values"], found["files"])
     if made.document != document:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Mapping
 
 MIB = 1024 * 1024
 
@@ -97,7 +97,7 @@ class JobSpec:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a run produced. Everything down to `fuel` is equal on every honest machine, unless the class is machine dependent.
+    """What a run produced. Down to `fuel` it is equal on every honest machine, unless `deterministic` is false.
 
     `outputs` maps paths below /outputs to bytes. `fuel`: units of `schedule`, 0 for machine-dependent ends.
     `peak_memory`: bytes of linear memory. `wall_ms`, `cpu_ms`: milliseconds, of this machine. `detail`: a fixed word

@@ -28,7 +28,9 @@ class JobFolder:
 
     def __init__(self, jobs: Path, label: str) -> None:
         if not _LABEL.fullmatch(label):
-            raise UsageError(f"a job label has letters, digits, `-`, `_` and `.` only, at most 128: {ascii(label[:80])}")
+            raise UsageError(
+                f"a job label has letters, digits, `-`, `_` and `.` only, at most 128: {ascii(label[:80])}"
+            )
         self.label = label
         self.path = jobs / label
         self.spec = self.path / "spec"

@@ -7,8 +7,9 @@ The manifest's digest is the sha256 of its canonical form (RFC 8785), stored as 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Mapping
+from typing import Any
 
 from lilypad_agents.execution.arguments import Template
 from lilypad_agents.execution.errors import ManifestInvalid

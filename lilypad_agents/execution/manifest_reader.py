@@ -38,7 +38,9 @@ def _manifest(f: Fields, document: dict[str, Any], source: bool) -> m.Manifest:
             raise f.refuse(other, f"must be absent, since the engine is {engine}")
     return m.Manifest(
         document=document,
-        publisher=f.text("publisher", form=f"{ACCOUNT_FORM}|(?!0x){NAME_FORM}", what="account or alias", **_optional(source)),
+        publisher=f.text(
+            "publisher", form=f"{ACCOUNT_FORM}|(?!0x){NAME_FORM}", what="account or alias", **_optional(source)
+        ),
         name=f.text("name", form=NAME_FORM, what="module name ([a-z0-9][a-z0-9-]{0,62})"),
         version=f.text("version", form=VERSION_FORM, what="version ([A-Za-z0-9][A-Za-z0-9._+-]{0,63})"),
         title=f.text("title", most=120, default=None),
@@ -121,7 +123,13 @@ def _artifact(f: Fields) -> m.Artifact:
 
 
 def _media_type(f: Fields) -> str | None:
-    return f.text("mediaType", default=None, most=100, form=r"[a-z0-9.+-]+/[a-z0-9.+*-]+(; ?[a-z0-9-]+=[\w.-]+)*", what="media type")
+    return f.text(
+        "mediaType",
+        default=None,
+        most=100,
+        form=r"[a-z0-9.+-]+/[a-z0-9.+*-]+(; ?[a-z0-9-]+=[\w.-]+)*",
+        what="media type",
+    )
 
 
 def _wasm(f: Fields, source: bool) -> m.WasmSection:

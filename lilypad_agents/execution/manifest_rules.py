@@ -15,7 +15,7 @@ MAX_WASM_RAM_MIB = 4_096
 MAX_WASM_DISK_MIB = 4_096
 
 
-def check_rules(manifest: "Manifest") -> None:
+def check_rules(manifest: Manifest) -> None:
     """Raises ManifestInvalid for the first contradiction."""
     _check_files(manifest)
     _check_templates(manifest)
@@ -30,7 +30,7 @@ def check_rules(manifest: "Manifest") -> None:
     _check_examples(manifest)
 
 
-def _check_files(manifest: "Manifest") -> None:
+def _check_files(manifest: Manifest) -> None:
     taken: set[str] = {RESERVED_INPUT}
     for index, slot in enumerate(manifest.files):
         if "/" in slot.name:
@@ -53,7 +53,7 @@ def _take(path: str, taken: set[str], field: str) -> None:
     taken.add(path)
 
 
-def _check_templates(manifest: "Manifest") -> None:
+def _check_templates(manifest: Manifest) -> None:
     section = manifest.wasm or manifest.container or (manifest.bacalhau or {}).get("section")
     field = manifest.engine
     templates = [(f"{field}.args[{i}]", template) for i, template in enumerate(section.args)]
@@ -67,10 +67,12 @@ def _check_templates(manifest: "Manifest") -> None:
             if kind == "seed" and manifest.seed.policy == "none":
                 raise ManifestInvalid(path, "refers to the seed, but seed.policy is none")
             if kind != "seed" and name not in known[kind]:
-                raise ManifestInvalid(path, f"refers to the {kind} {ascii(name)[:80]}, which the module does not declare")
+                raise ManifestInvalid(
+                    path, f"refers to the {kind} {ascii(name)[:80]}, which the module does not declare"
+                )
 
 
-def _check_seed(manifest: "Manifest") -> None:
+def _check_seed(manifest: Manifest) -> None:
     name = manifest.seed.input
     if name is None:
         return
@@ -81,12 +83,12 @@ def _check_seed(manifest: "Manifest") -> None:
         raise ManifestInvalid("seed.input", "must name an input that is required or has a default")
 
 
-def _check_compare(manifest: "Manifest") -> None:
+def _check_compare(manifest: Manifest) -> None:
     if not manifest.deterministic and manifest.compare.policy == "exact":
         raise ManifestInvalid("compare.policy", "cannot be exact for a module that is not deterministic")
 
 
-def _check_wasm(manifest: "Manifest") -> None:
+def _check_wasm(manifest: Manifest) -> None:
     resources, limits = manifest.resources, manifest.limits
     if resources.gpu_count:
         raise ManifestInvalid("resources.gpuCount", "must be 0: the wasm engine has no GPU")
@@ -102,7 +104,7 @@ def _check_wasm(manifest: "Manifest") -> None:
         raise ManifestInvalid("metering.kind", "must be none or fuel: the wasm engine counts nothing else")
 
 
-def _check_examples(manifest: "Manifest") -> None:
+def _check_examples(manifest: Manifest) -> None:
     slots = {slot.name: slot for slot in manifest.files}
     for index, example in enumerate(manifest.examples):
         field = f"examples[{index}]"

@@ -18,5 +18,7 @@ def units(manifest: Manifest, result: RunResult) -> int:
     if metering.kind == "none":
         return 0
     if metering.kind != "fuel" or metering.schedule != result.schedule:
-        raise ScheduleUnsupported(f"the module is billed by {metering.schedule}, the run was counted by {result.schedule}")
+        raise ScheduleUnsupported(
+            f"the module is billed by {metering.schedule}, the run was counted by {result.schedule}"
+        )
     return min(result.fuel // metering.per, MAX_UNITS)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 from lilypad_agents.execution.errors import ContentMismatch, ManifestInvalid, ResultRefused
 from lilypad_agents.execution.manifest import Manifest, parse_manifest

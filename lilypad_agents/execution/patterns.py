@@ -1,7 +1,7 @@
 """Regular expressions of input schemas, matched in time linear in the text.
 
 A subset of ECMA-262 without look-around, back references and lazy or nested-count tricks, run as a set of states, so
-no pattern of a publisher can stall a provider. `\\d`, `\\w` and `\\s` are ASCII, and nothing depends on Python's tables.
+no pattern of a publisher can stall a provider. `\\d`, `\\w` and `\\s` are ASCII; nothing depends on Python's tables.
 """
 
 from __future__ import annotations
@@ -207,7 +207,8 @@ class Pattern:
             if position < len(text):
                 character = text[position]
                 active = {
-                    self._edges[state][0] for state in active
+                    self._edges[state][0]
+                    for state in active
                     if self._conditions[state] == "set" and self._sets[state].holds(character)
                 }
         return False

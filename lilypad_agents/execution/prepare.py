@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from lilypad_agents.execution.arguments import Substitution, check_total
 from lilypad_agents.execution.errors import ContentMismatch, InputsInvalid, ModuleBroken, ScheduleUnsupported
@@ -56,17 +56,24 @@ def prepare(
     seed, seed_text = _seed(manifest, inputs, deal_seed)
     substitution = Substitution(inputs.values, frozenset(given), seed_text)
     args = tuple(
-        text for i, template in enumerate(manifest.wasm.args)
+        text
+        for i, template in enumerate(manifest.wasm.args)
         if (text := substitution.render(template, f"args[{i}]")) is not None
     )
     env = tuple(
-        (name, text) for name, template in manifest.wasm.env
+        (name, text)
+        for name, template in manifest.wasm.env
         if (text := substitution.render(template, f"env.{name}")) is not None
     )
     check_total(args, env)
     return JobSpec(
-        wasm=wasm, entry=manifest.wasm.entry, args=args, env=env, files={**given, "inputs.json": inputs.document},
-        seed=seed, limits=manifest.run_limits(),
+        wasm=wasm,
+        entry=manifest.wasm.entry,
+        args=args,
+        env=env,
+        files={**given, "inputs.json": inputs.document},
+        seed=seed,
+        limits=manifest.run_limits(),
     )
 
 

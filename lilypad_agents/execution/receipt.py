@@ -6,8 +6,9 @@ result. Signing and recovering are given as callables; this module does no crypt
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any
 
 from lilypad_agents.execution.errors import ManifestInvalid, ResultRefused
 from lilypad_agents.execution.fields import Fields, read_object
@@ -24,13 +25,25 @@ _CID = r"bafybei[a-z2-7]{52}"
 _U64 = (1 << 64) - 1
 # (name in JSON, name here, kind): the order is that of the dataclass.
 _FIELDS = (
-    ("deal", "deal", _HEX32), ("provider", "provider", _ACCOUNT), ("module", "module", _HEX32),
-    ("inputs", "inputs", _HEX32), ("resultDigest", "result_digest", _HEX32), ("dataId", "data_id", _CID),
-    ("engine", "engine", r"[a-z0-9][\w.+-]{0,63}"), ("artefact", "artefact", r"sha256:[0-9a-f]{64}"),
-    ("isa", "isa", r"[a-z0-9][\w.+-]{0,63}"), ("startedAt", "started_at", int), ("endedAt", "ended_at", int),
-    ("wallMs", "wall_ms", int), ("cpuMs", "cpu_ms", int), ("peakMemoryBytes", "peak_memory", int),
-    ("fuel", "fuel", int), ("schedule", "schedule", r"[a-z0-9][\w./+-]{0,99}"), ("units", "units", int),
-    ("exitCode", "exit_code", int), ("exitClass", "exit_class", ExitClass),
+    ("deal", "deal", _HEX32),
+    ("provider", "provider", _ACCOUNT),
+    ("module", "module", _HEX32),
+    ("inputs", "inputs", _HEX32),
+    ("resultDigest", "result_digest", _HEX32),
+    ("dataId", "data_id", _CID),
+    ("engine", "engine", r"[a-z0-9][\w.+-]{0,63}"),
+    ("artefact", "artefact", r"sha256:[0-9a-f]{64}"),
+    ("isa", "isa", r"[a-z0-9][\w.+-]{0,63}"),
+    ("startedAt", "started_at", int),
+    ("endedAt", "ended_at", int),
+    ("wallMs", "wall_ms", int),
+    ("cpuMs", "cpu_ms", int),
+    ("peakMemoryBytes", "peak_memory", int),
+    ("fuel", "fuel", int),
+    ("schedule", "schedule", r"[a-z0-9][\w./+-]{0,99}"),
+    ("units", "units", int),
+    ("exitCode", "exit_code", int),
+    ("exitClass", "exit_class", ExitClass),
 )
 
 
@@ -89,13 +102,19 @@ class SignedReceipt:
 def run_facts(result: RunResult) -> dict[str, Any]:
     """The receipt's fields that come from the run itself, by their names in `Receipt`."""
     return {
-        "engine": result.engine, "wall_ms": result.wall_ms, "cpu_ms": result.cpu_ms, "peak_memory": result.peak_memory,
-        "fuel": result.fuel, "schedule": result.schedule, "exit_code": result.exit_code, "exit_class": result.exit_class,
+        "engine": result.engine,
+        "wall_ms": result.wall_ms,
+        "cpu_ms": result.cpu_ms,
+        "peak_memory": result.peak_memory,
+        "fuel": result.fuel,
+        "schedule": result.schedule,
+        "exit_code": result.exit_code,
+        "exit_class": result.exit_class,
     }
 
 
 def sign_receipt(receipt: Receipt, sign: Sign) -> SignedReceipt:
-    """Signs the canonical bytes with the provider's `sign`; raises ResultRefused for a receipt that no reader would take."""
+    """Signs the canonical bytes with the provider's `sign`; raises ResultRefused for one that no reader takes."""
     signed = SignedReceipt(receipt, sign(receipt.canonical))
     parse_receipt(signed.to_bytes())
     return signed

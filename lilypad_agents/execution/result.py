@@ -6,8 +6,8 @@ UnixFS and the digest itself are elsewhere (`content`, `protocol.digest`); this 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Callable, Mapping
 
 from lilypad_agents.execution.errors import NameRefused, ResultRefused
 from lilypad_agents.execution.job import ExitClass, Limits, RunResult, exit_class_of
@@ -103,7 +103,9 @@ def declared_output_problems(manifest: Manifest, files: ResultFiles | RunResult)
             problems += [f"outputs/{path} is missing"] if output.required else []
         elif output.schema is not None:
             try:
-                check_value(load(files.outputs[path], max_bytes=MAX_CHECKED_OUTPUT_BYTES), output.schema, f"outputs/{path}")
+                check_value(
+                    load(files.outputs[path], max_bytes=MAX_CHECKED_OUTPUT_BYTES), output.schema, f"outputs/{path}"
+                )
             except (JsonRefused, ValueRefused) as failure:
                 problems.append(f"outputs/{path}: {failure}")
     problems += [f"outputs/{path} is not declared" for path in files.outputs if path not in declared]

@@ -14,8 +14,8 @@ import platform
 import resource
 import signal
 import struct
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Callable, Iterable
 
 JOB_UID = 65534
 _CLONE_NEWNET, _CLONE_NEWIPC, _CLONE_NEWUSER = 0x40000000, 0x08000000, 0x10000000
@@ -25,18 +25,68 @@ _CAPABILITY_VERSION_3 = 0x20080522
 
 # System calls that a running job needs: memory, its result file, signals, time, exit. Everything else is EPERM.
 _ALLOWED = {
-    "x86_64": (0xC000003E, {
-        "read": 0, "write": 1, "close": 3, "fstat": 5, "lseek": 8, "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12,
-        "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "mremap": 25, "sched_yield": 24, "madvise": 28,
-        "getpid": 39, "exit": 60, "getrusage": 98, "times": 100, "sigaltstack": 131, "gettid": 186, "futex": 202,
-        "clock_gettime": 228, "exit_group": 231, "fsync": 74, "membarrier": 324,
-    }),
-    "aarch64": (0xC00000B7, {
-        "read": 63, "write": 64, "close": 57, "fstat": 80, "lseek": 62, "mmap": 222, "mprotect": 226, "munmap": 215,
-        "brk": 214, "rt_sigaction": 134, "rt_sigprocmask": 135, "rt_sigreturn": 139, "mremap": 216, "sched_yield": 124,
-        "madvise": 233, "getpid": 172, "exit": 93, "getrusage": 165, "times": 153, "sigaltstack": 132, "gettid": 178,
-        "futex": 98, "clock_gettime": 113, "exit_group": 94, "fsync": 82, "membarrier": 283,
-    }),
+    "x86_64": (
+        0xC000003E,
+        {
+            "read": 0,
+            "write": 1,
+            "close": 3,
+            "fstat": 5,
+            "lseek": 8,
+            "mmap": 9,
+            "mprotect": 10,
+            "munmap": 11,
+            "brk": 12,
+            "rt_sigaction": 13,
+            "rt_sigprocmask": 14,
+            "rt_sigreturn": 15,
+            "mremap": 25,
+            "sched_yield": 24,
+            "madvise": 28,
+            "getpid": 39,
+            "exit": 60,
+            "getrusage": 98,
+            "times": 100,
+            "sigaltstack": 131,
+            "gettid": 186,
+            "futex": 202,
+            "clock_gettime": 228,
+            "exit_group": 231,
+            "fsync": 74,
+            "membarrier": 324,
+        },
+    ),
+    "aarch64": (
+        0xC00000B7,
+        {
+            "read": 63,
+            "write": 64,
+            "close": 57,
+            "fstat": 80,
+            "lseek": 62,
+            "mmap": 222,
+            "mprotect": 226,
+            "munmap": 215,
+            "brk": 214,
+            "rt_sigaction": 134,
+            "rt_sigprocmask": 135,
+            "rt_sigreturn": 139,
+            "mremap": 216,
+            "sched_yield": 124,
+            "madvise": 233,
+            "getpid": 172,
+            "exit": 93,
+            "getrusage": 165,
+            "times": 153,
+            "sigaltstack": 132,
+            "gettid": 178,
+            "futex": 98,
+            "clock_gettime": 113,
+            "exit_group": 94,
+            "fsync": 82,
+            "membarrier": 283,
+        },
+    ),
 }
 
 

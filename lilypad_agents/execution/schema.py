@@ -6,7 +6,8 @@ have bounds; patterns run in linear time. Values are checked by the jsonschema l
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
@@ -95,13 +96,17 @@ class _Checker:
             raise SchemaRefused(path, "needs maxLength beside pattern")
         self._steps += times * (schema["maxLength"] + 1) * compile_pattern(schema["pattern"]).size
         if self._steps > MAX_PATTERN_STEPS:
-            raise SchemaRefused(f"{path}.pattern", "costs too much over all texts: lower maxLength, maxItems or its counts")
+            raise SchemaRefused(
+                f"{path}.pattern", "costs too much over all texts: lower maxLength, maxItems or its counts"
+            )
 
     def _follow(self, schema: Mapping[str, Any], path: str, inside: tuple[str, ...], times: int) -> None:
         target = schema["$ref"]
         name = target.removeprefix("#/$defs/") if isinstance(target, str) else ""
         if not isinstance(target, str) or not target.startswith("#/$defs/") or name not in self._definitions:
-            raise SchemaRefused(f"{path}.$ref", "must name an entry of $defs, as #/$defs/NAME; others are never fetched")
+            raise SchemaRefused(
+                f"{path}.$ref", "must name an entry of $defs, as #/$defs/NAME; others are never fetched"
+            )
         if name in inside:
             raise SchemaRefused(f"{path}.$ref", "leads back to itself")
         if set(schema) - {"$ref", "description", "title"}:
@@ -121,7 +126,12 @@ class _Checker:
             if name not in properties:
                 raise SchemaRefused(f"{path}.required", f"names {ascii(name)}, which is no property")
         for name, child in properties.items():
-            if not name or len(name) > 64 or not name.isascii() or not name.replace("_", "a").replace("-", "a").isalnum():
+            if (
+                not name
+                or len(name) > 64
+                or not name.isascii()
+                or not name.replace("_", "a").replace("-", "a").isalnum()
+            ):
                 raise SchemaRefused(f"{path}.properties", f"{ascii(name)} is no name of letters, digits, `_` and `-`")
             self.check(child, f"{path}.properties.{name}", inside, times=times)
 
@@ -138,8 +148,12 @@ def _check_keywords(schema: Mapping[str, Any], path: str) -> None:
     if not isinstance(schema.get("uniqueItems", False), bool):
         raise SchemaRefused(f"{path}.uniqueItems", "must be true or false")
     items = schema.get("items")
-    if schema.get("uniqueItems") and not (isinstance(items, dict) and items.get("type") in ("string", "integer", "number")):
-        raise SchemaRefused(f"{path}.uniqueItems", "is only for lists of texts or numbers: others compare each with each")
+    if schema.get("uniqueItems") and not (
+        isinstance(items, dict) and items.get("type") in ("string", "integer", "number")
+    ):
+        raise SchemaRefused(
+            f"{path}.uniqueItems", "is only for lists of texts or numbers: others compare each with each"
+        )
     if "enum" in schema and not (isinstance(schema["enum"], list) and 0 < len(schema["enum"]) <= 500):
         raise SchemaRefused(f"{path}.enum", "must be a list of 1 to 500 values")
     if "pattern" in schema:
@@ -200,7 +214,7 @@ _Validator = extend(Draft202012Validator, {"pattern": _pattern})
 
 
 def check_value(value: Any, schema: Mapping[str, Any], path: str) -> Any:
-    """`value` in normal form if it fits `schema` (which passed `check_schema`); raises ValueRefused with the first fault."""
+    """`value` in normal form if it fits `schema` (which passed `check_schema`); raises ValueRefused."""
     try:
         bound(value)
         value = normal(value)

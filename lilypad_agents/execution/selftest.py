@@ -10,9 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Mapping
 
 from lilypad_agents.errors import LilypadError
 from lilypad_agents.execution.errors import SandboxUnsafe
@@ -21,8 +21,14 @@ from lilypad_agents.execution.selftest_programs import compile_program
 from lilypad_agents.execution.worker import WorkerPool, search_path
 
 LIMITS = Limits(
-    fuel=2_000_000_000, wall_seconds=5, memory_bytes=128 * MIB, scratch_bytes=MIB, stdout_bytes=MIB, stderr_bytes=1024,
-    output_bytes=MIB, output_files=100,
+    fuel=2_000_000_000,
+    wall_seconds=5,
+    memory_bytes=128 * MIB,
+    scratch_bytes=MIB,
+    stdout_bytes=MIB,
+    stderr_bytes=1024,
+    output_bytes=MIB,
+    output_files=100,
 )
 JOB_WAIT_SECONDS = 20
 
@@ -48,17 +54,20 @@ class _Case:
 
 
 _REINSTALL = "Reinstall the dependencies that this release pins; the engine on this machine does not hold its bounds."
-_KERNEL = (
-    "Use a Linux kernel with seccomp filters on x86_64 or arm64, and let the container that the agent runs in permit them."
-)
+_KERNEL = "Use a Linux kernel with seccomp filters on x86_64 or arm64, and let the container of the agent permit them."
 _CASES = (
     _Case("S1", "a job has no sockets", "sockets", ExitClass.OK),
     _Case("S2", "a job sees no host files", "host files", ExitClass.OK),
     _Case("S2", "a job's environment holds only listed names", "environment", ExitClass.OK),
     _Case("S4", "600 MB touched under 128 MB end as oom", "memory in steps", ExitClass.OOM),
     _Case("S5", "an endless loop ends by fuel", "spin", ExitClass.FUEL, replace(LIMITS, fuel=50_000_000)),
-    _Case("S5", "a stalling job ends by wall time", "stall", ExitClass.TIMEOUT,
-          replace(LIMITS, fuel=1 << 60, wall_seconds=1)),
+    _Case(
+        "S5",
+        "a stalling job ends by wall time",
+        "stall",
+        ExitClass.TIMEOUT,
+        replace(LIMITS, fuel=1 << 60, wall_seconds=1),
+    ),
     _Case("S6", "a full scratch disk refuses writes", "full disk", ExitClass.OK),
     _Case("S6", "a million output files are refused", "many files", ExitClass.QUOTA),
     _Case("S7", "endless output ends the job", "endless output", ExitClass.QUOTA),
@@ -93,7 +102,8 @@ def require_safe(checks: list[Check]) -> None:
     failing = [check for check in checks if not check.passed]
     if failing:
         raise SandboxUnsafe(
-            "the sandbox does not hold: " + "; ".join(f"{check.id} {check.title} ({check.detail})" for check in failing),
+            "the sandbox does not hold: "
+            + "; ".join(f"{check.id} {check.title} ({check.detail})" for check in failing),
             failing=[check.id for check in failing],
         )
 
@@ -108,10 +118,14 @@ def _run_case(pool: WorkerPool, case: _Case) -> Check:
 
 def _repeat_check(pool: WorkerPool) -> Check:
     first, second = (_run(pool, "clock and chance", LIMITS).result for _ in range(2))
-    same = first is not None and second is not None and (
-        (first.exit_code, first.stdout, first.fuel) == (second.exit_code, second.stdout, second.fuel)
+    same = (
+        first is not None
+        and second is not None
+        and ((first.exit_code, first.stdout, first.fuel) == (second.exit_code, second.stdout, second.fuel))
     )
-    return Check("S17", "clock, randomness and fuel repeat", same, "two runs agree" if same else "two runs differ", _REINSTALL)
+    return Check(
+        "S17", "clock, randomness and fuel repeat", same, "two runs agree" if same else "two runs differ", _REINSTALL
+    )
 
 
 def _run(pool: WorkerPool, program: str, limits: Limits) -> JobOutcome:
@@ -147,7 +161,10 @@ def _probe(empty: Path) -> dict[str, list[str]]:
     code = "import sys; sys.path[:] = sys.argv[2:]; from lilypad_agents.execution.selftest_probe import main; main()"
     try:
         done = subprocess.run(
-            [sys.executable, "-I", "-c", code, str(empty), *search_path()], capture_output=True, timeout=10, check=True,
+            [sys.executable, "-I", "-c", code, str(empty), *search_path()],
+            capture_output=True,
+            timeout=10,
+            check=True,
             env={"LILYPAD_SELFTEST_SECRET": "seen"},
         )
         found = json.loads(done.stdout)

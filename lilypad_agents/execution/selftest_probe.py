@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from typing import Callable
+from collections.abc import Callable
 
 from lilypad_agents.execution import sandbox
 from lilypad_agents.execution.job import MIB

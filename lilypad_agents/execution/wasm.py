@@ -11,10 +11,11 @@ import hashlib
 import json
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import wasmtime
 from wasmtime import TrapCode
@@ -40,14 +41,30 @@ PAGE_BYTES = 65_536
 MAX_WASM_STACK = 1024 * 1024
 _WASM_HEADER = b"\0asm\x01\0\0\0"
 _OFF = (
-    "wasm_threads", "shared_memory", "wasm_memory64", "wasm_multi_memory", "wasm_tail_call", "wasm_gc",
-    "wasm_function_references", "wasm_exceptions", "wasm_wide_arithmetic", "wasm_custom_page_sizes",
-    "wasm_stack_switching", "wasm_component_model", "gc_support", "parallel_compilation",
+    "wasm_threads",
+    "shared_memory",
+    "wasm_memory64",
+    "wasm_multi_memory",
+    "wasm_tail_call",
+    "wasm_gc",
+    "wasm_function_references",
+    "wasm_exceptions",
+    "wasm_wide_arithmetic",
+    "wasm_custom_page_sizes",
+    "wasm_stack_switching",
+    "wasm_component_model",
+    "gc_support",
+    "parallel_compilation",
     "memory_init_cow",  # it would need a file in memory for each run, which the sandbox refuses
 )
 _ON = (
-    "consume_fuel", "epoch_interruption", "cranelift_nan_canonicalization", "wasm_relaxed_simd_deterministic",
-    "wasm_simd", "wasm_bulk_memory", "wasm_multi_value",
+    "consume_fuel",
+    "epoch_interruption",
+    "cranelift_nan_canonicalization",
+    "wasm_relaxed_simd_deterministic",
+    "wasm_simd",
+    "wasm_bulk_memory",
+    "wasm_multi_value",
 )
 # The binding keeps the exception of a host call in one place for the whole process, so two runs at once could take each
 # other's end; it also keeps one run's timer from interrupting another.
@@ -75,7 +92,9 @@ class WasmEngine:
 
     def __init__(self, cache: CompileCache | None = None, *, opt_level: str = "speed") -> None:
         if version("wasmtime") != WASMTIME_VERSION:
-            raise EngineMismatch(f"wasmtime {version('wasmtime')} is installed, this release counts fuel by {WASMTIME_VERSION}")
+            raise EngineMismatch(
+                f"wasmtime {version('wasmtime')} is installed, this release counts fuel by {WASMTIME_VERSION}"
+            )
         config = wasmtime.Config()
         for name in _OFF:
             setattr(config, name, False)
@@ -125,7 +144,11 @@ class WasmEngine:
         store = wasmtime.Store(self._engine)
         limits = spec.limits
         store.set_limits(
-            memory_size=limits.memory_bytes, table_elements=MAX_TABLE_ELEMENTS, instances=1, tables=MAX_TABLES, memories=1
+            memory_size=limits.memory_bytes,
+            table_elements=MAX_TABLE_ELEMENTS,
+            instances=1,
+            tables=MAX_TABLES,
+            memories=1,
         )
         store.set_fuel(limits.fuel)
         host.attach_fuel(store.get_fuel, store.set_fuel)
@@ -214,7 +237,7 @@ def _execute(
 
 
 def _instantiation_end(failure: wasmtime.WasmtimeError) -> _End:
-    """Over the memory limit is the job's end, over another limit breaks the module, anything else is this machine's fault."""
+    """Over the memory limit ends the job, over another breaks the module, the rest is this machine's fault."""
     message = _first_line(failure)
     if "memory minimum size" in message:
         return _engine_end(ExitClass.OOM, "memory minimum")
@@ -262,14 +285,14 @@ def _first_line(failure: Exception) -> str:
 
 
 def run(
-    manifest: "Manifest",
+    manifest: Manifest,
     wasm: bytes,
-    inputs: "Inputs",
+    inputs: Inputs,
     *,
     files: Mapping[str, bytes] | None = None,
     artifacts: Mapping[str, bytes] | None = None,
     deal_seed: bytes = bytes(32),
-    limits: "Limits | None" = None,
+    limits: Limits | None = None,
     cache: CompileCache | None = None,
 ) -> RunResult:
     """Runs a module once in this process (local runs, tests); agents use `worker.WorkerPool` with `prepare.prepare`.

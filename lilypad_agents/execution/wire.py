@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 MAX_MESSAGE_BYTES = 64 * 1024
 _LENGTH = struct.Struct(">I")

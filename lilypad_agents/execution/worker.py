@@ -16,14 +16,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Mapping
+from typing import Any
 
 from lilypad_agents.errors import LilypadError, UsageError
 from lilypad_agents.execution import wire
-from lilypad_agents.execution.errors import CapacityExceeded, ResultRefused, WorkerUnavailable
+from lilypad_agents.execution.errors import CapacityExceeded, WorkerUnavailable
 from lilypad_agents.execution.framing import MAX_HEADER_BYTES, pack_spec, unpack, unpack_result, unpack_spec
 from lilypad_agents.execution.job import ENGINE_EXIT_CODES, MIB, ExitClass, JobOutcome, JobSpec, Limits, RunResult
 from lilypad_agents.execution.jobfolder import JobFolder
@@ -41,16 +42,16 @@ _MAX_SPEC_FILE = 1 << 36
 class _Running:
     folder: JobFolder
     limits: Limits
-    future: "Future[JobOutcome]"
+    future: Future[JobOutcome]
     submitted: float
-    server: "_Server"
+    server: _Server
     killed: bool = False
 
 
 class JobHandle:
     """A submitted job. Its outcome comes from a thread of the pool; callbacks run there and must be short."""
 
-    def __init__(self, job_id: str, future: "Future[JobOutcome]", kill: Callable[[str], None]) -> None:
+    def __init__(self, job_id: str, future: Future[JobOutcome], kill: Callable[[str], None]) -> None:
         self.job_id = job_id
         self._future = future
         self._kill = kill
@@ -151,7 +152,7 @@ class WorkerPool:
             server.stop()
             self._server_gone(server)
 
-    def __enter__(self) -> "WorkerPool":
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -167,26 +168,26 @@ class WorkerPool:
                 f"all {self.capacity} job slots are taken", capacity=self.capacity, running=len(self._running)
             )
 
-    def _started_server(self) -> "_Server":
+    def _started_server(self) -> _Server:
         if self._server is None or not self._server.alive:
             self._server = _Server(self._folder, self._ended, self._server_gone, self._oldest_deadline)
         return self._server
 
-    def _jobs_of(self, server: "_Server") -> list[_Running]:
+    def _jobs_of(self, server: _Server) -> list[_Running]:
         with self._lock:
             return [job for job in self._running.values() if job.server is server]
 
-    def _oldest_deadline(self, server: "_Server") -> float | None:
+    def _oldest_deadline(self, server: _Server) -> float | None:
         """Monotonic time in s at which a running job proves that its fork server hangs."""
         ends = [job.submitted + COMPILE_SECONDS + job.limits.wall_seconds for job in self._jobs_of(server)]
         return min(ends) + HANG_SECONDS if ends else None
 
-    def _ended(self, server: "_Server", message: Mapping[str, Any]) -> None:
+    def _ended(self, server: _Server, message: Mapping[str, Any]) -> None:
         for job in self._jobs_of(server):
             if job.folder.label == message.get("job"):
                 self._settle(job, _outcome(job, str(message.get("cause")), message.get("code")))
 
-    def _server_gone(self, server: "_Server") -> None:
+    def _server_gone(self, server: _Server) -> None:
         with self._lock:
             if self._server is server:
                 self._server = None
@@ -230,7 +231,9 @@ def _outcome(job: _Running, cause: str, code: object) -> JobOutcome:
     if job.killed or cause == "killed":
         return JobOutcome(label, failure="killed", message="ended on request")
     if cause == "compile" and code != 0:
-        return JobOutcome(label, failure="crashed", message=f"the worker ended while it prepared the job (status {code})")
+        return JobOutcome(
+            label, failure="crashed", message=f"the worker ended while it prepared the job (status {code})"
+        )
     if code != 0:
         return JobOutcome(label, failure="crashed", message=f"the worker ended without a result (status {code})")
     try:
@@ -252,8 +255,17 @@ def _read_outcome(folder: JobFolder, limits: Limits) -> JobOutcome:
 def timeout_result(limits: Limits) -> RunResult:
     """The result of a run that passed its wall time: equal on every machine where that happens."""
     return RunResult(
-        exit_code=ENGINE_EXIT_CODES[ExitClass.TIMEOUT], exit_class=ExitClass.TIMEOUT, stdout=b"", stderr=b"", outputs={},
-        fuel=0, peak_memory=0, wall_ms=limits.wall_seconds * 1000, cpu_ms=0, engine=ENGINE_ID, schedule=FUEL_SCHEDULE,
+        exit_code=ENGINE_EXIT_CODES[ExitClass.TIMEOUT],
+        exit_class=ExitClass.TIMEOUT,
+        stdout=b"",
+        stderr=b"",
+        outputs={},
+        fuel=0,
+        peak_memory=0,
+        wall_ms=limits.wall_seconds * 1000,
+        cpu_ms=0,
+        engine=ENGINE_ID,
+        schedule=FUEL_SCHEDULE,
         detail="wall time",
     )
 
@@ -264,9 +276,9 @@ class _Server:
     def __init__(
         self,
         folder: Path,
-        ended: Callable[["_Server", Mapping[str, Any]], None],
-        gone: Callable[["_Server"], None],
-        deadline: Callable[["_Server"], float | None],
+        ended: Callable[[_Server, Mapping[str, Any]], None],
+        gone: Callable[[_Server], None],
+        deadline: Callable[[_Server], float | None],
     ) -> None:
         self._ended, self._gone, self._deadline = ended, gone, deadline
         self._ready = threading.Event()
@@ -277,8 +289,13 @@ class _Server:
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-c", _BOOT, str(theirs.fileno()), str(folder), *search_path()],
-                pass_fds=(theirs.fileno(),), env={}, cwd=folder, start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
+                pass_fds=(theirs.fileno(),),
+                env={},
+                cwd=folder,
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
             )
         except OSError as failure:
             ours.close()

@@ -5,7 +5,7 @@ Source: the witx files of WebAssembly/WASI, `legacy/preview1`. Only what `execut
 
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
 
 MODULE = "wasi_snapshot_preview1"
 

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import struct
-from typing import Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from lilypad_agents.execution.schedule import BYTE_FUEL, ENTRY_FUEL
 from lilypad_agents.execution.wasi.abi import (
-    EBADF, EFBIG, EINVAL, EISDIR, ENOTCAPABLE, ENOTDIR, ESPIPE, ESUCCESS, FD_APPEND, FD_FLAGS_ALL,
-    RIGHT_READ, RIGHT_WRITE, TYPE_DIRECTORY, TYPE_REGULAR, TYPE_UNKNOWN, Errno,
+    EBADF,
+    EFBIG,
+    EINVAL,
+    EISDIR,
+    ENOTCAPABLE,
+    ESPIPE,
+    ESUCCESS,
+    FD_APPEND,
+    FD_FLAGS_ALL,
+    RIGHT_READ,
+    RIGHT_WRITE,
+    TYPE_DIRECTORY,
+    TYPE_REGULAR,
+    TYPE_UNKNOWN,
+    Errno,
 )
 from lilypad_agents.execution.wasi.host import EPOCH_NS, Descriptor, Host
 from lilypad_agents.execution.wasi.memfs import Node
@@ -282,8 +295,25 @@ def _listing(node: Node) -> tuple[list[bytes], list[Node]]:
 CALLS: Mapping[str, Callable[..., int]] = {
     call.__name__: call
     for call in (
-        fd_advise, fd_allocate, fd_close, fd_sync, fd_fdstat_get, fd_fdstat_set_flags, fd_fdstat_set_rights,
-        fd_filestat_get, fd_filestat_set_size, fd_filestat_set_times, fd_pread, fd_prestat_get, fd_prestat_dir_name,
-        fd_pwrite, fd_read, fd_readdir, fd_renumber, fd_seek, fd_tell, fd_write,
+        fd_advise,
+        fd_allocate,
+        fd_close,
+        fd_sync,
+        fd_fdstat_get,
+        fd_fdstat_set_flags,
+        fd_fdstat_set_rights,
+        fd_filestat_get,
+        fd_filestat_set_size,
+        fd_filestat_set_times,
+        fd_pread,
+        fd_prestat_get,
+        fd_prestat_dir_name,
+        fd_pwrite,
+        fd_read,
+        fd_readdir,
+        fd_renumber,
+        fd_seek,
+        fd_tell,
+        fd_write,
     )
 } | {"fd_datasync": fd_sync}

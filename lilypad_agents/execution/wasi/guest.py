@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from typing import Callable
+from collections.abc import Callable
 
 from lilypad_agents.execution.wasi.abi import EFAULT, EINVAL, IOVEC_SIZE, Errno
 

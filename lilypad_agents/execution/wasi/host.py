@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Callable, Mapping
 
 from lilypad_agents.execution.job import JobSpec
 from lilypad_agents.execution.schedule import BYTE_FUEL, CALL_FUEL
@@ -47,14 +47,14 @@ class Stream:
 
 
 class Host:
-    """Everything that host calls of one run share. Fuel is reached through two callables, so that no engine is in here."""
+    """Everything that host calls of one run share. Fuel is reached by two callables: no engine is in here."""
 
     def __init__(self, spec: JobSpec) -> None:
         limits = spec.limits
         self.memory = GuestMemory()
         self.tree = MemoryTree()
         self.args = [arg.encode("utf-8") + b"\0" for arg in spec.args]
-        self.environ = [f"{key}={value}".encode("utf-8") + b"\0" for key, value in spec.env]
+        self.environ = [f"{key}={value}".encode() + b"\0" for key, value in spec.env]
         self.seed = spec.seed
         self.stdout = Stream("stdout", limits.stdout_bytes)
         self.stderr = Stream("stderr", limits.stderr_bytes)
@@ -137,7 +137,9 @@ class Host:
         if node.is_directory:
             self.descriptors[number] = Descriptor("directory", node, 0, flags, RIGHTS_ALL, RIGHTS_ALL)
         else:
-            self.descriptors[number] = Descriptor("file", node, 0, flags, rights & RIGHTS_FILE, inheriting & RIGHTS_FILE)
+            self.descriptors[number] = Descriptor(
+                "file", node, 0, flags, rights & RIGHTS_FILE, inheriting & RIGHTS_FILE
+            )
 
     def close(self, number: int) -> None:
         closed = self.descriptor(number)

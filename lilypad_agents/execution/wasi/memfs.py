@@ -7,17 +7,29 @@ preopened directory is an area of its own with its own quota; nothing can be mov
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Iterator, Mapping
 
 from lilypad_agents.execution.names import MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, name_problem
 from lilypad_agents.execution.wasi.abi import (
-    EEXIST, EILSEQ, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOSPC, ENOTCAPABLE, ENOTDIR, ENOTEMPTY, EROFS, EXDEV, Errno,
+    EEXIST,
+    EILSEQ,
+    EINVAL,
+    EISDIR,
+    ENAMETOOLONG,
+    ENOENT,
+    ENOSPC,
+    ENOTCAPABLE,
+    ENOTDIR,
+    ENOTEMPTY,
+    EROFS,
+    EXDEV,
+    Errno,
 )
 from lilypad_agents.execution.wasi.ends import QuotaExceeded
 
-# A UnixFS directory must fit one block of 256 KiB and 1000 entries (notes/execution.md section 6); a link costs its name
-# plus at most 60 bytes of hash, size and framing.
+# A UnixFS directory must fit one block of 256 KiB and 1000 entries (notes/execution.md section 6); a link costs its
+# name plus at most 60 bytes of hash, size and framing.
 DIRECTORY_BLOCK_BYTES = 256 * 1024
 DIRECTORY_ENTRIES = 1000
 LINK_OVERHEAD_BYTES = 64
@@ -57,7 +69,7 @@ class Area:
             self._refuse("outputFiles")
         self.directories += 1
 
-    def check_directory(self, node: "Node", name: bytes) -> None:
+    def check_directory(self, node: Node, name: bytes) -> None:
         """Whether a result could still hold directory `node` with one more name; other areas have no such bound."""
         if not self.strict:
             return
@@ -76,10 +88,10 @@ class Node:
 
     inode: int
     area: Area
-    parent: "Node | None"
+    parent: Node | None
     depth: int
     path_bytes: int
-    children: dict[bytes, "Node"] | None = None
+    children: dict[bytes, Node] | None = None
     names: list[bytes] = field(default_factory=list)
     name_bytes: int = LINK_OVERHEAD_BYTES
     data: bytearray | bytes = b""
@@ -140,7 +152,7 @@ class MemoryTree:
                 continue
             child = node.children.get(part)
             if child is None:
-                if any(rest not in (b"", b".") for rest in parts[index + 1:]):
+                if any(rest not in (b"", b".") for rest in parts[index + 1 :]):
                     raise Errno(ENOENT)
                 return Place(node, part, None, wants_directory=index + 1 < len(parts))
             stack.append(child)
@@ -249,7 +261,7 @@ class MemoryTree:
             node.area.bytes += growth
 
     @staticmethod
-    def import_files(root: Node, files: Mapping[str, bytes], tree: "MemoryTree") -> None:
+    def import_files(root: Node, files: Mapping[str, bytes], tree: MemoryTree) -> None:
         """Fills a read-only area before the run; the bytes are shared, not copied. Order of creation: byte order."""
         for path in sorted(files, key=lambda p: p.encode("utf-8")):
             node = root

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from lilypad_agents.execution.names import MAX_PATH_BYTES
 from lilypad_agents.execution.schedule import ENTRY_FUEL
 from lilypad_agents.execution.wasi.abi import (
-    EEXIST, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTSUP, EROFS, ESUCCESS, FD_FLAGS_ALL, O_CREAT, O_DIRECTORY,
-    O_EXCL, O_TRUNC, RIGHT_WRITE, Errno,
+    EEXIST,
+    EINVAL,
+    EISDIR,
+    ENAMETOOLONG,
+    ENOENT,
+    ENOTDIR,
+    ENOTSUP,
+    EROFS,
+    ESUCCESS,
+    FD_FLAGS_ALL,
+    O_CREAT,
+    O_DIRECTORY,
+    O_EXCL,
+    O_TRUNC,
+    RIGHT_WRITE,
+    Errno,
 )
 from lilypad_agents.execution.wasi.files import filestat
 from lilypad_agents.execution.wasi.host import Host
@@ -61,8 +75,16 @@ def path_readlink(
 
 
 def path_open(
-    host: Host, directory: int, lookup: int, path_at: int, length: int, flags: int, rights: int, inheriting: int,
-    descriptor_flags: int, result_at: int,
+    host: Host,
+    directory: int,
+    lookup: int,
+    path_at: int,
+    length: int,
+    flags: int,
+    rights: int,
+    inheriting: int,
+    descriptor_flags: int,
+    result_at: int,
 ) -> int:
     if descriptor_flags & ~FD_FLAGS_ALL:
         return EINVAL
@@ -130,7 +152,15 @@ def path_rename(
 CALLS: Mapping[str, Callable[..., int]] = {
     call.__name__: call
     for call in (
-        path_create_directory, path_filestat_get, path_filestat_set_times, path_link, path_open, path_readlink,
-        path_remove_directory, path_rename, path_symlink, path_unlink_file,
+        path_create_directory,
+        path_filestat_get,
+        path_filestat_set_times,
+        path_link,
+        path_open,
+        path_readlink,
+        path_remove_directory,
+        path_rename,
+        path_symlink,
+        path_unlink_file,
     )
 }

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import struct
-from typing import Callable, Mapping
+from collections.abc import Callable, Mapping
 
 from lilypad_agents.execution.wasi.abi import (
-    CLOCK_REALTIME, CLOCK_THREAD, EBADF, EINVAL, ENOTSUP, ESUCCESS, EVENT_CLOCK, EVENT_FD_READ, EVENT_FD_WRITE,
-    EVENT_SIZE, SUBSCRIPTION_SIZE, Errno,
+    CLOCK_REALTIME,
+    CLOCK_THREAD,
+    EBADF,
+    EINVAL,
+    ENOTSUP,
+    ESUCCESS,
+    EVENT_CLOCK,
+    EVENT_FD_READ,
+    EVENT_FD_WRITE,
+    EVENT_SIZE,
+    SUBSCRIPTION_SIZE,
+    Errno,
 )
 from lilypad_agents.execution.wasi.ends import GuestExit
 from lilypad_agents.execution.wasi.host import CALL_NS, EPOCH_NS, Host
@@ -95,7 +105,7 @@ def not_supported(host: Host, *arguments: int) -> int:
 
 
 def poll_oneoff(host: Host, subscriptions_at: int, events_at: int, count: int, stored_at: int) -> int:
-    """Files and streams are always ready. With clocks alone the clock moves to the first deadline; no real time passes."""
+    """Files and streams are always ready. With clocks alone the clock moves to the first deadline, at once."""
     if not 0 < count <= MAX_SUBSCRIPTIONS:
         return EINVAL
     memory = host.memory
@@ -146,7 +156,15 @@ def _descriptor_event(host: Host, kind: int, number: int) -> tuple[int, int, int
 CALLS: Mapping[str, Callable[..., int | None]] = {
     call.__name__: call
     for call in (
-        args_get, args_sizes_get, environ_get, environ_sizes_get, clock_res_get, clock_time_get, random_get,
-        sched_yield, proc_exit, poll_oneoff,
+        args_get,
+        args_sizes_get,
+        environ_get,
+        environ_sizes_get,
+        clock_res_get,
+        clock_time_get,
+        random_get,
+        sched_yield,
+        proc_exit,
+        poll_oneoff,
     )
 } | {name: not_supported for name in ("proc_raise", "sock_accept", "sock_recv", "sock_send", "sock_shutdown")}

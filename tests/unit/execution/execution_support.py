@@ -17,8 +17,14 @@ from lilypad_agents.execution.wasi.abi import MODULE, SIGNATURES
 FIXTURES = Path(__file__).parent / "fixtures"
 REPOSITORY = Path(__file__).resolve().parents[3]
 LIMITS = Limits(
-    fuel=50_000_000, wall_seconds=10, memory_bytes=64 * MIB, scratch_bytes=MIB, stdout_bytes=65_536,
-    stderr_bytes=65_536, output_bytes=100_000, output_files=10,
+    fuel=50_000_000,
+    wall_seconds=10,
+    memory_bytes=64 * MIB,
+    scratch_bytes=MIB,
+    stdout_bytes=65_536,
+    stderr_bytes=65_536,
+    output_bytes=100_000,
+    output_files=10,
 )
 VERSION_ID = "0x" + "ab" * 32
 
@@ -59,13 +65,28 @@ def write_all(length: int, at: int = 0, descriptor: int = 1) -> str:
 
 
 def job(wasm: bytes, **changes: Any) -> JobSpec:
-    values = {"wasm": wasm, "entry": "_start", "args": ("test",), "env": (), "files": {}, "seed": bytes(32), "limits": LIMITS}
+    values = {
+        "wasm": wasm,
+        "entry": "_start",
+        "args": ("test",),
+        "env": (),
+        "files": {},
+        "seed": bytes(32),
+        "limits": LIMITS,
+    }
     return JobSpec(**(values | changes))
 
 
 def fingerprint(result: RunResult) -> str:
     """Hash over all that must be equal on every machine."""
-    parts = (result.exit_code, result.exit_class, result.stdout, result.stderr, sorted(result.outputs.items()), result.fuel)
+    parts = (
+        result.exit_code,
+        result.exit_class,
+        result.stdout,
+        result.stderr,
+        sorted(result.outputs.items()),
+        result.fuel,
+    )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
@@ -90,8 +111,13 @@ MANIFEST: dict[str, Any] = {
     "compare": {"policy": "exact"},
     "resources": {"cpuMilli": 100, "ramMib": 64, "diskMib": 1, "gpuCount": 0, "vramMib": 0},
     "limits": {
-        "fuel": 50_000_000, "wallSeconds": 10, "stdoutBytes": 65_536, "stderrBytes": 65_536, "outputBytes": 100_000,
-        "outputFiles": 10, "processes": 1,
+        "fuel": 50_000_000,
+        "wallSeconds": 10,
+        "stdoutBytes": 65_536,
+        "stderrBytes": 65_536,
+        "outputBytes": 100_000,
+        "outputFiles": 10,
+        "processes": 1,
     },
     "examples": [{"inputs": {"Message": "moo"}, "expect": {"exitCode": 0}}],
 }

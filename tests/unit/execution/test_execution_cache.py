@@ -6,8 +6,8 @@ import os
 import threading
 
 import pytest
-
 from execution_support import EMPTY_PROGRAM, job
+
 from lilypad_agents.execution.cache import CompileCache
 from lilypad_agents.execution.job import ExitClass
 from lilypad_agents.execution.wasm import WasmEngine

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from execution_support import MANIFEST, document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from execution_support import MANIFEST, document
 from lilypad_agents.execution import manifest as manifest_module
 from lilypad_agents.execution.errors import ManifestInvalid
 from lilypad_agents.execution.job import MIB
@@ -21,21 +21,46 @@ SCHEMA = json.loads((Path(manifest_module.__file__).parent / "manifest.schema.js
 ACCOUNT = "0x" + "Ab" * 20
 CID = MANIFEST["wasm"]["module"]
 FULL = {
-    "title": "Titel", "description": "Zwei\nZeilen", "authors": ["Ä"], "homepage": "https://example.org", "icon": CID,
-    "tags": ["a-1"], "model": {"name": "n", "type": "t", "size": "s"}, "licence": {"code": "MIT OR (Apache-2.0)", "weights": "NOASSERTION"},
+    "title": "Titel",
+    "description": "Zwei\nZeilen",
+    "authors": ["Ä"],
+    "homepage": "https://example.org",
+    "icon": CID,
+    "tags": ["a-1"],
+    "model": {"name": "n", "type": "t", "size": "s"},
+    "licence": {"code": "MIT OR (Apache-2.0)", "weights": "NOASSERTION"},
     "source": {"repository": "r", "commit": "c", "recipe": "make"},
     "importedFrom": {"repository": "r", "commit": "c", "path": "p", "flags": ["shell"]},
     "files": [{"name": "cat.jpg", "required": False, "maxBytes": 10, "mediaType": "image/*"}],
     "artifacts": [{"path": "weights/a.bin", "cid": CID, "bytes": 7}],
     "wasm": {
-        "module": CID, "entry": "main", "env": {"SEED": {"seed": True}},
-        "args": ["{{literal}}", {"file": "cat.jpg"}, {"file": "weights/a.bin"}, {"join": ["--m=", {"input": "Message"}]}],
+        "module": CID,
+        "entry": "main",
+        "env": {"SEED": {"seed": True}},
+        "args": [
+            "{{literal}}",
+            {"file": "cat.jpg"},
+            {"file": "weights/a.bin"},
+            {"join": ["--m=", {"input": "Message"}]},
+        ],
     },
-    "outputs": {"stdout": {"mediaType": "text/plain"}, "files": [{"path": "a/b.json", "mediaType": "application/json", "required": False}]},
+    "outputs": {
+        "stdout": {"mediaType": "text/plain"},
+        "files": [{"path": "a/b.json", "mediaType": "application/json", "required": False}],
+    },
     "compare": {"policy": "exact", "counts": ["outputs", "exitCode"], "params": {}},
-    "verification": {"strategy": ACCOUNT, "minAuditBps": 800, "minSeatFee": "115792089237316195423570985008687907853269984665640564039457584007913129639935"},
-    "deterministic": True, "metering": {"kind": "fuel", "per": 1000, "schedule": "wasmtime-50.0.1/lilypad-wasi-1"},
-    "seed": {"policy": "deal"}, "royaltyBps": 3000, "royaltyTo": ACCOUNT, "parent": None, "x-own": {"any": ["thing"]},
+    "verification": {
+        "strategy": ACCOUNT,
+        "minAuditBps": 800,
+        "minSeatFee": "115792089237316195423570985008687907853269984665640564039457584007913129639935",
+    },
+    "deterministic": True,
+    "metering": {"kind": "fuel", "per": 1000, "schedule": "wasmtime-50.0.1/lilypad-wasi-1"},
+    "seed": {"policy": "deal"},
+    "royaltyBps": 3000,
+    "royaltyTo": ACCOUNT,
+    "parent": None,
+    "x-own": {"any": ["thing"]},
 }
 
 
@@ -88,26 +113,95 @@ def test_published__other_bytes_than_pinned__are_refused():
 
 # (place, value): each must be refused, with the place (or its parent) in the message; the schema must refuse it too.
 BAD = [
-    ("schema", "lilypad/module@3"), ("schema", None), ("unknown", 1), ("wasm.unknown", 1), ("limits.gas", 1), ("resources.flags", ["X"]),
-    ("publisher", "0x12"), ("publisher", "Upper"), ("publisher", 5), ("name", "Cow"), ("name", "-cow"), ("name", "c" * 64), ("name", ""),
-    ("version", ""), ("version", ".1"), ("version", "v 1"), ("version", "v" * 65), ("title", "x" * 121), ("title", None),
-    ("licence", {}), ("licence.code", "a\nb"), ("licence.extra", "MIT"), ("tags", ["A"]), ("tags", "a"), ("homepage", "ftp://x"),
-    ("network", "http"), ("network", "full"), ("engine", "docker"), ("engine", None),
-    ("container", {}), ("bacalhau", {}), ("wasm.module", "latest"), ("wasm.module", "bafkrei" + "A" * 52), ("wasm.module", CID + "a"),
-    ("wasm.args", "x"), ("wasm.args", [5]), ("wasm.args", [{"inputs": "Message"}]), ("wasm.args", [{"input": "Message", "file": "x"}]),
-    ("wasm.args", [{"seed": False}]), ("wasm.args", [{"join": []}]), ("wasm.args", [{"join": [{"join": ["a"]}]}]), ("wasm.args", ["a"] * 257),
-    ("wasm.env", {"A-B": "x"}), ("wasm.env", {"1A": "x"}), ("wasm.env", {"A": 1}), ("wasm.env", []),
-    ("files", [{"name": "a", "maxBytes": -1}]), ("files", [{"name": "a"}]), ("files", [{"name": "a/b", "maxBytes": 1}]),
-    ("artifacts", [{"path": "a", "cid": "x", "bytes": 1}]), ("compare.policy", "equal"), ("compare", {}), ("compare.counts", []),
-    ("compare.counts", ["stdout", "stdout"]), ("compare.counts", ["time"]), ("compare.policy", None),
-    ("verification.minAuditBps", 10_001), ("verification.strategy", "x"), ("verification.minSeatFee", "007"), ("verification.minSeatFee", -1),
-    ("deterministic", 1), ("deterministic", "true"), ("resources.ramMib", 0), ("resources.ramMib", 1.5), ("resources.ramMib", "64"),
-    ("resources.ramMib", True), ("resources.cpuMilli", 0), ("limits.fuel", 0), ("limits.fuel", str(1 << 63)), ("limits.fuel", "100"),
-    ("limits.wallSeconds", 0), ("limits.wallSeconds", 604_801), ("limits.outputFiles", 8_001), ("limits.stdoutBytes", 1 << 31),
-    ("metering", {"kind": "seconds"}), ("metering", {}), ("seed", {}), ("seed", {"policy": "time"}),
-    ("royaltyBps", 3001), ("royaltyBps", -1), ("royaltyTo", "x"), ("parent", "0x" + "A" * 64), ("examples", []), ("examples", [{}]),
-    ("examples", [{"inputs": {}, "expect": {"exitCode": 512}}]), ("inputs", {"type": "string"}), ("inputs", []),
-    ("outputs", {"files": [{"mediaType": "a/b"}]}), ("outputs", {"stdout": {"mediaType": "text"}}),
+    ("schema", "lilypad/module@3"),
+    ("schema", None),
+    ("unknown", 1),
+    ("wasm.unknown", 1),
+    ("limits.gas", 1),
+    ("resources.flags", ["X"]),
+    ("publisher", "0x12"),
+    ("publisher", "Upper"),
+    ("publisher", 5),
+    ("name", "Cow"),
+    ("name", "-cow"),
+    ("name", "c" * 64),
+    ("name", ""),
+    ("version", ""),
+    ("version", ".1"),
+    ("version", "v 1"),
+    ("version", "v" * 65),
+    ("title", "x" * 121),
+    ("title", None),
+    ("licence", {}),
+    ("licence.code", "a\nb"),
+    ("licence.extra", "MIT"),
+    ("tags", ["A"]),
+    ("tags", "a"),
+    ("homepage", "ftp://x"),
+    ("network", "http"),
+    ("network", "full"),
+    ("engine", "docker"),
+    ("engine", None),
+    ("container", {}),
+    ("bacalhau", {}),
+    ("wasm.module", "latest"),
+    ("wasm.module", "bafkrei" + "A" * 52),
+    ("wasm.module", CID + "a"),
+    ("wasm.args", "x"),
+    ("wasm.args", [5]),
+    ("wasm.args", [{"inputs": "Message"}]),
+    ("wasm.args", [{"input": "Message", "file": "x"}]),
+    ("wasm.args", [{"seed": False}]),
+    ("wasm.args", [{"join": []}]),
+    ("wasm.args", [{"join": [{"join": ["a"]}]}]),
+    ("wasm.args", ["a"] * 257),
+    ("wasm.env", {"A-B": "x"}),
+    ("wasm.env", {"1A": "x"}),
+    ("wasm.env", {"A": 1}),
+    ("wasm.env", []),
+    ("files", [{"name": "a", "maxBytes": -1}]),
+    ("files", [{"name": "a"}]),
+    ("files", [{"name": "a/b", "maxBytes": 1}]),
+    ("artifacts", [{"path": "a", "cid": "x", "bytes": 1}]),
+    ("compare.policy", "equal"),
+    ("compare", {}),
+    ("compare.counts", []),
+    ("compare.counts", ["stdout", "stdout"]),
+    ("compare.counts", ["time"]),
+    ("compare.policy", None),
+    ("verification.minAuditBps", 10_001),
+    ("verification.strategy", "x"),
+    ("verification.minSeatFee", "007"),
+    ("verification.minSeatFee", -1),
+    ("deterministic", 1),
+    ("deterministic", "true"),
+    ("resources.ramMib", 0),
+    ("resources.ramMib", 1.5),
+    ("resources.ramMib", "64"),
+    ("resources.ramMib", True),
+    ("resources.cpuMilli", 0),
+    ("limits.fuel", 0),
+    ("limits.fuel", str(1 << 63)),
+    ("limits.fuel", "100"),
+    ("limits.wallSeconds", 0),
+    ("limits.wallSeconds", 604_801),
+    ("limits.outputFiles", 8_001),
+    ("limits.stdoutBytes", 1 << 31),
+    ("metering", {"kind": "seconds"}),
+    ("metering", {}),
+    ("seed", {}),
+    ("seed", {"policy": "time"}),
+    ("royaltyBps", 3001),
+    ("royaltyBps", -1),
+    ("royaltyTo", "x"),
+    ("parent", "0x" + "A" * 64),
+    ("examples", []),
+    ("examples", [{}]),
+    ("examples", [{"inputs": {}, "expect": {"exitCode": 512}}]),
+    ("inputs", {"type": "string"}),
+    ("inputs", []),
+    ("outputs", {"files": [{"mediaType": "a/b"}]}),
+    ("outputs", {"stdout": {"mediaType": "text"}}),
 ]
 
 
@@ -125,17 +219,43 @@ def test_parse__one_field_wrong__is_refused_and_named(place, value):
 
 # Rules between fields, which a JSON Schema cannot say.
 CONTRADICTIONS = [
-    ("wasm.args", [{"input": "Absent"}]), ("wasm.args", [{"file": "absent"}]), ("wasm.args", [{"seed": True}]), ("wasm.args", ["a\0b"]),
-    ("wasm.args", ["x" * 131_073]), ("files", [{"name": "inputs.json", "maxBytes": 1}]), ("files", [{"name": "..", "maxBytes": 1}]),
-    ("files", [{"name": "a", "maxBytes": 1}] * 2), ("artifacts", [{"path": "../a", "cid": CID, "bytes": 1}]),
-    ("artifacts", [{"path": "inputs.json", "cid": CID, "bytes": 1}]), ("artifacts", [{"path": "a", "cid": CID, "bytes": 1}, {"path": "a/b", "cid": CID, "bytes": 1}]),
-    ("deterministic", False), ("seed", {"policy": "input"}), ("seed", {"policy": "input", "input": "Message"}), ("seed", {"policy": "none", "input": "Message"}),
-    ("resources.gpuCount", 1), ("resources.vramMib", 1), ("resources.ramMib", 4097), ("resources.diskMib", 4097), ("limits.processes", 2),
-    ("limits.outputBytes", (1 << 30) + 1), ("metering", {"kind": "tokens", "per": 1, "schedule": "s"}), ("metering", {"kind": "none", "per": 1}),
-    ("metering", {"kind": "fuel", "per": 1}), ("royaltyBps", 1), ("compare.params", {"atol": 1}), ("outputs", {"files": [{"path": "outputs/x"}]}),
-    ("outputs", {"files": [{"path": "/x"}]}), ("examples", [{"inputs": {"Message": 5}, "expect": {}}]), ("examples", [{"inputs": {"Absent": 5}, "expect": {}}]),
-    ("examples", [{"files": {"absent": "x"}, "expect": {}}]), ("title", "e\u0301"), ("title", "a\u202eb"), ("title", "a\x1b[2J"),
-    ("inputs.properties.Message.default", 5), ("inputs.properties.Message.format", "uri"), ("inputs.properties.Message", {"type": "string"}),
+    ("wasm.args", [{"input": "Absent"}]),
+    ("wasm.args", [{"file": "absent"}]),
+    ("wasm.args", [{"seed": True}]),
+    ("wasm.args", ["a\0b"]),
+    ("wasm.args", ["x" * 131_073]),
+    ("files", [{"name": "inputs.json", "maxBytes": 1}]),
+    ("files", [{"name": "..", "maxBytes": 1}]),
+    ("files", [{"name": "a", "maxBytes": 1}] * 2),
+    ("artifacts", [{"path": "../a", "cid": CID, "bytes": 1}]),
+    ("artifacts", [{"path": "inputs.json", "cid": CID, "bytes": 1}]),
+    ("artifacts", [{"path": "a", "cid": CID, "bytes": 1}, {"path": "a/b", "cid": CID, "bytes": 1}]),
+    ("deterministic", False),
+    ("seed", {"policy": "input"}),
+    ("seed", {"policy": "input", "input": "Message"}),
+    ("seed", {"policy": "none", "input": "Message"}),
+    ("resources.gpuCount", 1),
+    ("resources.vramMib", 1),
+    ("resources.ramMib", 4097),
+    ("resources.diskMib", 4097),
+    ("limits.processes", 2),
+    ("limits.outputBytes", (1 << 30) + 1),
+    ("metering", {"kind": "tokens", "per": 1, "schedule": "s"}),
+    ("metering", {"kind": "none", "per": 1}),
+    ("metering", {"kind": "fuel", "per": 1}),
+    ("royaltyBps", 1),
+    ("compare.params", {"atol": 1}),
+    ("outputs", {"files": [{"path": "outputs/x"}]}),
+    ("outputs", {"files": [{"path": "/x"}]}),
+    ("examples", [{"inputs": {"Message": 5}, "expect": {}}]),
+    ("examples", [{"inputs": {"Absent": 5}, "expect": {}}]),
+    ("examples", [{"files": {"absent": "x"}, "expect": {}}]),
+    ("title", "e\u0301"),
+    ("title", "a\u202eb"),
+    ("title", "a\x1b[2J"),
+    ("inputs.properties.Message.default", 5),
+    ("inputs.properties.Message.format", "uri"),
+    ("inputs.properties.Message", {"type": "string"}),
 ]
 
 
@@ -146,7 +266,27 @@ def test_parse__fields_that_contradict_each_other__are_refused(place, value):
         parse_manifest(document(place, value))
 
 
-@pytest.mark.parametrize("place", ["schema", "publisher", "name", "version", "licence", "engine", "wasm", "network", "seed", "inputs", "compare", "resources", "limits", "examples", "limits.fuel", "wasm.module"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "schema",
+        "publisher",
+        "name",
+        "version",
+        "licence",
+        "engine",
+        "wasm",
+        "network",
+        "seed",
+        "inputs",
+        "compare",
+        "resources",
+        "limits",
+        "examples",
+        "limits.fuel",
+        "wasm.module",
+    ],
+)
 def test_parse__required_field_absent__is_refused_by_parser_and_schema(place):
     changed = document(place, remove=True)
     with pytest.raises(ManifestInvalid):
@@ -157,9 +297,22 @@ def test_parse__required_field_absent__is_refused_by_parser_and_schema(place):
 @pytest.mark.parametrize(
     "text",
     [
-        b"", b"{", b"[]", b"nul", b"\xff", b'{"a": NaN}', b'{"a": 1e999}', b'{"a": 1, "a": 2}', b"[" * 100_000, b'{"a":' * 40 + b"1" + b"}" * 40,
-        b'{"schema": "lilypad/module@2"} trailing', b'{"a": ' + b"9" * 10_000 + b"}", b"[" + b"1," * 10_001 + b"1]", b" " * 300_000,
-        b'{"a": "\\ud800"}', b'{"a": 9007199254740993}',
+        b"",
+        b"{",
+        b"[]",
+        b"nul",
+        b"\xff",
+        b'{"a": NaN}',
+        b'{"a": 1e999}',
+        b'{"a": 1, "a": 2}',
+        b"[" * 100_000,
+        b'{"a":' * 40 + b"1" + b"}" * 40,
+        b'{"schema": "lilypad/module@2"} trailing',
+        b'{"a": ' + b"9" * 10_000 + b"}",
+        b"[" + b"1," * 10_001 + b"1]",
+        b" " * 300_000,
+        b'{"a": "\\ud800"}',
+        b'{"a": 9007199254740993}',
     ],
     ids=range(16),
 )
@@ -182,7 +335,12 @@ def test_parse__source_manifest__may_lack_the_publisher_and_names_a_file():
 
 def container(**changes):
     found = document("wasm", remove=True)
-    section = {"imageId": "sha256:" + "a" * 64, "archive": CID, "platform": "linux/amd64", "args": [{"input": "Message"}]}
+    section = {
+        "imageId": "sha256:" + "a" * 64,
+        "archive": CID,
+        "platform": "linux/amd64",
+        "args": [{"input": "Message"}],
+    }
     return {**found, "engine": "container", "container": section | changes}
 
 
@@ -190,7 +348,12 @@ def test_parse__container__takes_an_image_id_and_never_a_tag():
     """beh:K6, flt:S14."""
     assert parse_manifest(container()).compare.counts == ("exitCode", "stdout", "outputs")
     assert agrees_with_schema(container())
-    for changes in ({"imageId": "ubuntu:latest"}, {"platform": "windows"}, {"privileged": True}, {"workdir": "relative"}):
+    for changes in (
+        {"imageId": "ubuntu:latest"},
+        {"platform": "windows"},
+        {"privileged": True},
+        {"workdir": "relative"},
+    ):
         with pytest.raises(ManifestInvalid):
             parse_manifest(container(**changes))
         assert not agrees_with_schema(container(**changes))
@@ -206,16 +369,49 @@ def test_parse__bacalhau__has_the_fields_of_its_kind():
 
 
 def test_schema__names_exactly_the_fields_that_the_parser_knows():
-    """Each property of the published schema is accepted by the parser, and the full example uses all but other engines'."""
+    """Each property of the published schema is known to the parser; the full example uses all but other engines'."""
     used = set(full()) - {"x-own"}
     assert set(SCHEMA["properties"]) - used == {"container", "bacalhau"}
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-2, 1 << 60) | st.floats(allow_nan=False) | st.sampled_from(["", "a", "string", "object", "array", "#/$defs/a", "integer"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-        st.sampled_from(["type", "properties", "items", "maxItems", "maxLength", "$ref", "$defs", "enum", "default", "required", "additionalProperties",
-                         "minimum", "maximum", "pattern", "uniqueItems", "const", "a", "input", "join", "name", "path"]), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 1 << 60)
+    | st.floats(allow_nan=False)
+    | st.sampled_from(["", "a", "string", "object", "array", "#/$defs/a", "integer"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "type",
+                    "properties",
+                    "items",
+                    "maxItems",
+                    "maxLength",
+                    "$ref",
+                    "$defs",
+                    "enum",
+                    "default",
+                    "required",
+                    "additionalProperties",
+                    "minimum",
+                    "maximum",
+                    "pattern",
+                    "uniqueItems",
+                    "const",
+                    "a",
+                    "input",
+                    "join",
+                    "name",
+                    "path",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
     max_leaves=8,
 )
 
@@ -248,7 +444,12 @@ def test_parse__any_place_replaced_by_any_json__is_taken_or_refused_and_nothing_
 @settings(max_examples=600, deadline=None)
 @given(JSON, JSON)
 def test_parse__any_schema_of_inputs__is_taken_or_refused_and_nothing_else(child, definitions):
-    schema = {"type": "object", "additionalProperties": False, "properties": {"Message": child}, "$defs": {"a": definitions}}
+    schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"Message": child},
+        "$defs": {"a": definitions},
+    }
     try:
         parse_manifest(document("inputs", schema))
     except ManifestInvalid:

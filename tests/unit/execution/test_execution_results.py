@@ -7,8 +7,8 @@ import hmac
 import unicodedata
 
 import pytest
-
 from execution_support import LIMITS, document
+
 from lilypad_agents.execution.compare import SUPPORTED_POLICIES, check_policy, same_result
 from lilypad_agents.execution.display import printable
 from lilypad_agents.execution.errors import NameRefused, PolicyUnsupported, ResultRefused, ScheduleUnsupported
@@ -24,8 +24,17 @@ from lilypad_agents.execution.strictjson import canonical
 
 def result(**changes) -> RunResult:
     values = dict(
-        exit_code=0, exit_class=ExitClass.OK, stdout=b"out", stderr=b"err", outputs={"a/b.txt": b"data"}, fuel=12_345,
-        peak_memory=65_536, wall_ms=5, cpu_ms=4, engine=ENGINE_ID, schedule=FUEL_SCHEDULE,
+        exit_code=0,
+        exit_class=ExitClass.OK,
+        stdout=b"out",
+        stderr=b"err",
+        outputs={"a/b.txt": b"data"},
+        fuel=12_345,
+        peak_memory=65_536,
+        wall_ms=5,
+        cpu_ms=4,
+        engine=ENGINE_ID,
+        schedule=FUEL_SCHEDULE,
     )
     return RunResult(**(values | changes))
 
@@ -43,9 +52,26 @@ def test_tree__of_a_result__has_the_four_names_and_comes_back():
 @pytest.mark.parametrize(
     "change",
     [
-        {"exitCode": b""}, {"exitCode": b"00"}, {"exitCode": b"-1"}, {"exitCode": b"0\n"}, {"exitCode": b"300"}, {"exitCode": b"\xb2"}, {"exitCode": b"9999"},
-        {"exitCode": None}, {"stdout": None}, {"stderr": None}, {"more": b""}, {"outputs/../x": b""}, {"outputs": b""}, {"outputs/": b""}, {"/etc/x": b""},
-        {"outputs/a\n": b""}, {"outputs/" + "/".join("d" * 32): b""}, {"stdout": b"x" * 65_537}, {"stderr": b"x" * 65_537}, {"outputs/big": b"x" * 100_000},
+        {"exitCode": b""},
+        {"exitCode": b"00"},
+        {"exitCode": b"-1"},
+        {"exitCode": b"0\n"},
+        {"exitCode": b"300"},
+        {"exitCode": b"\xb2"},
+        {"exitCode": b"9999"},
+        {"exitCode": None},
+        {"stdout": None},
+        {"stderr": None},
+        {"more": b""},
+        {"outputs/../x": b""},
+        {"outputs": b""},
+        {"outputs/": b""},
+        {"/etc/x": b""},
+        {"outputs/a\n": b""},
+        {"outputs/" + "/".join("d" * 32): b""},
+        {"stdout": b"x" * 65_537},
+        {"stderr": b"x" * 65_537},
+        {"outputs/big": b"x" * 100_000},
         {f"outputs/{n}": b"" for n in range(10)},
     ],
     ids=range(21),
@@ -64,6 +90,7 @@ def root(files) -> bytes:
 
 def test_counted_parts__by_the_modules_choice__leave_out_the_rest():
     """beh:C3: nothing that differs between honest machines, absent parts count as absent."""
+
     def parts(counts, found):
         return counted_parts(parse_manifest(document("compare", {"policy": "exact", "counts": counts})), found, root)
 
@@ -78,11 +105,19 @@ def test_counted_parts__by_the_modules_choice__leave_out_the_rest():
 
 def test_declared_outputs__missing_wrong_or_extra__are_told():
     """beh:K4: the declaration of outputs is checked."""
-    schema = {"type": "object", "additionalProperties": False, "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 9}}}
-    manifest = parse_manifest(document("outputs", {"files": [{"path": "a.json", "schema": schema}, {"path": "b", "required": False}]}))
+    schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 9}},
+    }
+    manifest = parse_manifest(
+        document("outputs", {"files": [{"path": "a.json", "schema": schema}, {"path": "b", "required": False}]})
+    )
 
     def problems(**outputs):
-        return declared_output_problems(manifest, result(outputs={name.replace("_", "."): data for name, data in outputs.items()}))
+        return declared_output_problems(
+            manifest, result(outputs={name.replace("_", "."): data for name, data in outputs.items()})
+        )
 
     assert problems(a_json=b'{"n": 1}') == [] == problems(a_json=b"{}", b=b"x")
     assert problems() == ["outputs/a.json is missing"]
@@ -93,9 +128,18 @@ def test_declared_outputs__missing_wrong_or_extra__are_told():
 
 PROVIDER = "0x" + "Aa" * 20
 RECEIPT = Receipt(
-    deal="0x" + "01" * 32, provider=PROVIDER, module="0x" + "02" * 32, inputs="0x" + "03" * 32, result_digest="0x" + "04" * 32,
-    data_id="bafybei" + "a" * 52, artefact="sha256:" + "05" * 32, isa="x86-64-v3", started_at=1_700_000_000, ended_at=1_700_000_001,
-    units=12, **run_facts(result()),
+    deal="0x" + "01" * 32,
+    provider=PROVIDER,
+    module="0x" + "02" * 32,
+    inputs="0x" + "03" * 32,
+    result_digest="0x" + "04" * 32,
+    data_id="bafybei" + "a" * 52,
+    artefact="sha256:" + "05" * 32,
+    isa="x86-64-v3",
+    started_at=1_700_000_000,
+    ended_at=1_700_000_001,
+    units=12,
+    **run_facts(result()),
 )
 
 
@@ -107,7 +151,12 @@ def recover(message: bytes, signature: bytes) -> str:
     return PROVIDER.lower() if hmac.compare_digest(signature, sign(message)) else "0x" + "00" * 20
 
 
-EXPECTED = {"provider": PROVIDER, "deal": RECEIPT.deal, "result_digest": RECEIPT.result_digest, "data_id": RECEIPT.data_id}
+EXPECTED = {
+    "provider": PROVIDER,
+    "deal": RECEIPT.deal,
+    "result_digest": RECEIPT.result_digest,
+    "data_id": RECEIPT.data_id,
+}
 
 
 def test_receipt__signed__verifies_offline_and_carries_class_and_schedule():
@@ -141,8 +190,15 @@ def test_receipt__every_changed_field__breaks_the_signature():
 
 @pytest.mark.parametrize(
     "raw",
-    [b"", b"{}", b"[]", b'{"receipt": {}, "signature": "0x00"}', sign_receipt(RECEIPT, sign).to_bytes() + b" ",
-     sign_receipt(RECEIPT, sign).to_bytes().replace(b'"exitClass":"ok"', b'"exitClass":"fuel"'), b"x" * 100_000],
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"receipt": {}, "signature": "0x00"}',
+        sign_receipt(RECEIPT, sign).to_bytes() + b" ",
+        sign_receipt(RECEIPT, sign).to_bytes().replace(b'"exitClass":"ok"', b'"exitClass":"fuel"'),
+        b"x" * 100_000,
+    ],
     ids=range(7),
 )
 def test_receipt__malformed__is_refused(raw):
@@ -180,7 +236,10 @@ def test_compare__policy_of_a_later_layer__is_refused_by_name(policy):
         check_policy(Compare(policy, ("stdout",), {}))
 
 
-@pytest.mark.parametrize(("fuel", "per", "expected"), [(0, 1, 0), (999, 1000, 0), (1000, 1000, 1), (12_345, 100, 123), ((1 << 62), 1, 1 << 62)])
+@pytest.mark.parametrize(
+    ("fuel", "per", "expected"),
+    [(0, 1, 0), (999, 1000, 0), (1000, 1000, 1), (12_345, 100, 123), ((1 << 62), 1, 1 << 62)],
+)
 def test_units__are_fuel_over_per_rounded_down(fuel, per, expected):
     """beh:K10: measured, never a constant."""
     manifest = parse_manifest(document("metering", {"kind": "fuel", "per": per, "schedule": FUEL_SCHEDULE}))
@@ -201,8 +260,33 @@ def test_path__ordinary__is_taken(path):
 
 @pytest.mark.parametrize(
     "path",
-    ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/.", "a\0b", "a\nb", "\x7f", "e\u0301", "\u202e", "\ufeff", "\u00ad", "\u2028", "\ue000", "\U0001fae8",
-     "\ud800", "x" * 256, "ü" * 128, "/".join("d" * 32), "/".join(["x" * 255] * 17), "\u0378"],
+    [
+        "",
+        "/",
+        "/a",
+        "a/",
+        "a//b",
+        ".",
+        "..",
+        "a/../b",
+        "a/.",
+        "a\0b",
+        "a\nb",
+        "\x7f",
+        "e\u0301",
+        "\u202e",
+        "\ufeff",
+        "\u00ad",
+        "\u2028",
+        "\ue000",
+        "\U0001fae8",
+        "\ud800",
+        "x" * 256,
+        "ü" * 128,
+        "/".join("d" * 32),
+        "/".join(["x" * 255] * 17),
+        "\u0378",
+    ],
     ids=range(25),
 )
 def test_path__that_escapes_hides_or_depends_on_the_machine__is_refused(path):
@@ -219,7 +303,9 @@ def test_path__rule__is_never_wider_than_the_content_stores():
             check_path(name)
         except NameRefused:
             continue
-        assert unicodedata.is_normalized("NFC", name) and unicodedata.category(name) not in ("Cc", "Cf", "Cs"), hex(code)
+        assert unicodedata.is_normalized("NFC", name) and unicodedata.category(name) not in ("Cc", "Cf", "Cs"), hex(
+            code
+        )
 
 
 def test_nfc__characters_newer_than_unicode_3_2__are_inert():

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-
 from execution_support import EMPTY_PROGRAM, FIXTURES, fingerprint, job, limits, program, wat, write_all
+
 from lilypad_agents.execution.errors import EngineMismatch, ModuleBroken
 from lilypad_agents.execution.job import ENGINE_EXIT_CODES, MIB, ExitClass, exit_class_of
 from lilypad_agents.execution.schedule import CALL_FUEL, FUEL_SCHEDULE
@@ -27,7 +27,13 @@ def test_run__plain_return__is_ok_with_code_zero(engine):
 
 @pytest.mark.parametrize(
     ("status", "code", "exit_class"),
-    [(0, 0, ExitClass.OK), (1, 1, ExitClass.NONZERO), (255, 255, ExitClass.NONZERO), (256, 0, ExitClass.OK), (-1, 255, ExitClass.NONZERO)],
+    [
+        (0, 0, ExitClass.OK),
+        (1, 1, ExitClass.NONZERO),
+        (255, 255, ExitClass.NONZERO),
+        (256, 0, ExitClass.OK),
+        (-1, 255, ExitClass.NONZERO),
+    ],
 )
 def test_run__proc_exit__takes_the_status_modulo_256(engine, status, code, exit_class):
     """beh:C11: a job that exits non-zero has a result like any other."""
@@ -50,7 +56,9 @@ def test_run__end_made_by_the_engine__has_its_class_and_code(engine, expected):
     assert (result.exit_class, result.exit_code) == (expected, ENGINE_EXIT_CODES[expected])
 
 
-@pytest.mark.parametrize("body", ["unreachable", "(drop (i32.div_u (i32.const 1) (local.get $n)))", "(drop (i32.load (i32.const -4)))"])
+@pytest.mark.parametrize(
+    "body", ["unreachable", "(drop (i32.div_u (i32.const 1) (local.get $n)))", "(drop (i32.load (i32.const -4)))"]
+)
 def test_run__trap__keeps_what_was_written_and_repeats(engine, body):
     spec = job(program(write_all(10) + body, "fd_write"))
     first, second = engine.run(spec), engine.run(spec)
@@ -120,7 +128,9 @@ BROKEN = {
     "text instead of wasm": b'(module (memory (export "memory") 1) (func (export "_start")))',
     "component": b"\0asm\x0d\0\1\0",
     "cut": EMPTY_PROGRAM[:-3],
-    "unknown import module": wat('(module (import "env" "f" (func)) (memory (export "memory") 1) (func (export "_start")))'),
+    "unknown import module": wat(
+        '(module (import "env" "f" (func)) (memory (export "memory") 1) (func (export "_start")))'
+    ),
     "unknown wasi function": wat(
         '(module (import "wasi_snapshot_preview1" "teleport" (func)) (memory (export "memory") 1) (func (export "_start")))'
     ),
@@ -173,8 +183,11 @@ def test_exit_codes__of_engine_ends__are_distinct_and_no_program_can_make_them(e
 
 def probe_job():
     return job(
-        (FIXTURES / "probe.wasm").read_bytes(), args=("probe", "ä b"), env=(("HOME", "/"), ("LANG", "C")),
-        files={"inputs.json": b"{}", "b.txt": b"bb", "a/deep.txt": b"a"}, seed=bytes(range(32)),
+        (FIXTURES / "probe.wasm").read_bytes(),
+        args=("probe", "ä b"),
+        env=(("HOME", "/"), ("LANG", "C")),
+        files={"inputs.json": b"{}", "b.txt": b"bb", "a/deep.txt": b"a"},
+        seed=bytes(range(32)),
     )
 
 
@@ -195,8 +208,12 @@ def test_probe__two_processes_and_three_optimisation_levels__are_equal(engine):
     assert fingerprint(engine.run(probe_job())) == expected
     for level, hash_seed in (("none", "1"), ("speed", "2"), ("speed_and_size", "3")):
         found = subprocess.run(
-            [sys.executable, "-c", RUN_PROBE, level, *sys.path], capture_output=True, text=True, check=True,
-            env={"PYTHONHASHSEED": hash_seed, "TZ": "Asia/Tokyo"}, timeout=120,
+            [sys.executable, "-c", RUN_PROBE, level, *sys.path],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PYTHONHASHSEED": hash_seed, "TZ": "Asia/Tokyo"},
+            timeout=120,
         )
         assert found.stdout.strip() == expected, level
 
@@ -239,4 +256,3 @@ def test_floats__nan_payloads__are_canonical(engine):
     """beh:K11: 0/0 has one bit pattern on every processor."""
     body = "(i64.store (i32.const 0) (i64.reinterpret_f64 (f64.div (f64.neg (f64.const 0)) (f64.const 0))))"
     assert engine.run(job(program(body + write_all(8), "fd_write"))).stdout == (0x7FF8 << 48).to_bytes(8, "little")
-

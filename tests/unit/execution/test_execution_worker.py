@@ -15,8 +15,8 @@ import threading
 from pathlib import Path
 
 import pytest
-
 from execution_support import EMPTY_PROGRAM, FIXTURES, fingerprint, job, limits, program, write_all
+
 from lilypad_agents.errors import UsageError
 from lilypad_agents.execution import forkserver, jobfolder, wire, worker
 from lilypad_agents.execution.errors import CapacityExceeded, ResultRefused, WorkerUnavailable
@@ -53,6 +53,18 @@ def process_of(pool: WorkerPool, label: str) -> int:
     raise AssertionError("the job did not start")
 
 
+def sandboxed(pool: WorkerPool, label: str) -> tuple[int, dict[str, str]]:
+    """Process id and status of a spinning job once it is sandboxed and has used 50 ms: its own time has started."""
+    pid = process_of(pool, label)
+    for _ in range(1000):
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        used = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11])
+        if status["Seccomp"].strip() == "2" and used >= 5:
+            return pid, {name: value.strip() for name, value in status.items()}
+        threading.Event().wait(0.01)
+    raise AssertionError("the job was not sandboxed")
+
+
 def test_submit__program__gives_the_same_result_as_in_process(pool, engine):
     """beh:K11, beh:K12: a worker changes nothing about a run."""
     spec = job((FIXTURES / "probe.wasm").read_bytes(), files={"inputs.json": b"{}", "x/y": b"z"}, seed=b"s" * 32)
@@ -77,7 +89,7 @@ def test_submit__wall_time_passed__is_a_timeout_result_and_the_slot_is_free(pool
 def test_submit__stopped_job__is_ended_at_its_wall_time(pool):
     """flt:F37: SIGSTOP does not keep a slot."""
     handle = pool.submit("a", job(FOREVER.wasm, limits=limits(fuel=1 << 60, wall_seconds=2)))
-    pid = process_of(pool, "a")
+    pid, _ = sandboxed(pool, "a")
     os.kill(pid, signal.SIGSTOP)
     assert handle.wait(WAIT).result.exit_class is ExitClass.TIMEOUT
     wait_gone(pid)
@@ -129,6 +141,7 @@ def test_submit__label_in_use__is_refused_until_it_is_forgotten(pool):
 
 def test_submit__disk_full__leaves_nothing_behind(pool, monkeypatch):
     """flt:F27: no half job."""
+
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -204,7 +217,7 @@ def test_crash__fork_server_talks_nonsense__is_replaced(tmp_path, monkeypatch, g
     honest = worker._BOOT
     fake = (
         "import sys, socket; s = socket.socket(fileno=int(sys.argv[1])); "
-        "m = b'{\"event\":\"ready\",\"network\":\"none\"}'; s.sendall(len(m).to_bytes(4, 'big') + m); "
+        'm = b\'{"event":"ready","network":"none"}\'; s.sendall(len(m).to_bytes(4, \'big\') + m); '
         f"s.recv(100); s.sendall({garbage})"
     )
     with WorkerPool(1, tmp_path) as pool:
@@ -263,7 +276,9 @@ def test_agent_killed__finished_job_is_adopted_and_running_one_is_stopped(tmp_pa
     """flt:F2, beh:J2, flt:S5: after kill -9 nothing runs on, and no result is lost or made twice."""
     agent = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(AGENT), str(tmp_path), *sys.path],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     running, server = map(int, agent.stdout.readline().split())
     agent.kill()
@@ -283,7 +298,9 @@ def test_agent_killed__finished_job_is_adopted_and_running_one_is_stopped(tmp_pa
 
 @pytest.fixture
 def bystander():
-    process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, start_new_session=True
+    )
     yield process
     process.kill()
     process.communicate()
@@ -299,7 +316,9 @@ def test_leftover__found_by_its_label__is_killed(tmp_path, bystander):
     assert bystander.wait(10) == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("wrong", [{"started": 1}, {"boot": "another"}, {"pid": 1}, {"pid": -1}, {"pid": "x"}, {"pid": 1 << 40}])
+@pytest.mark.parametrize(
+    "wrong", [{"started": 1}, {"boot": "another"}, {"pid": 1}, {"pid": -1}, {"pid": "x"}, {"pid": 1 << 40}]
+)
 def test_leftover__number_now_belongs_to_another_process__is_left_alone(tmp_path, bystander, wrong):
     folder = JobFolder(tmp_path, "a")
     folder.create(b"")
@@ -313,7 +332,12 @@ def test_recover__odd_things_in_the_folder__are_cleared_away(tmp_path):
     """flt:F28, flt:F31: cut, linked, foreign and nonsense results are lost, never adopted."""
     jobs = tmp_path / "jobs"
     result = pack_result(worker.timeout_result(FOREVER.limits))
-    for label, content in {"cut": result[:-1] + b"", "longer": result + b"x", "noise": b"\xff" * 50, "empty": b""}.items():
+    for label, content in {
+        "cut": result[:-1] + b"",
+        "longer": result + b"x",
+        "noise": b"\xff" * 50,
+        "empty": b"",
+    }.items():
         folder = JobFolder(jobs, label)
         folder.create(pack_spec(FOREVER))
         folder.result.write_bytes(content)
@@ -341,10 +365,24 @@ def result_bytes(**changes):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"exit_code": 0}, {"exit_code": -1}, {"exit_code": 3.0}, {"exit_code": True}, {"exit_class": "great"}, {"fuel": 1 << 61},
-        {"fuel": -1}, {"engine": 5}, {"engine": "x" * 101}, {"detail": "\x1b]0;title\x07"}, {"schedule": None},
-        {"parts": {"outputs/../x": b""}}, {"parts": {"outputs//x": b""}}, {"parts": {"outputs/": b""}}, {"parts": {"other": b""}},
-        {"parts": {"outputs/a\0": b""}}, {"parts": {"stdout": b"x" * 65_537}}, {"parts": {"outputs/big": b"x" * 100_001}},
+        {"exit_code": 0},
+        {"exit_code": -1},
+        {"exit_code": 3.0},
+        {"exit_code": True},
+        {"exit_class": "great"},
+        {"fuel": 1 << 61},
+        {"fuel": -1},
+        {"engine": 5},
+        {"engine": "x" * 101},
+        {"detail": "\x1b]0;title\x07"},
+        {"schedule": None},
+        {"parts": {"outputs/../x": b""}},
+        {"parts": {"outputs//x": b""}},
+        {"parts": {"outputs/": b""}},
+        {"parts": {"other": b""}},
+        {"parts": {"outputs/a\0": b""}},
+        {"parts": {"stdout": b"x" * 65_537}},
+        {"parts": {"outputs/big": b"x" * 100_001}},
         {"parts": {f"outputs/{n}": b"" for n in range(11)}},
     ],
 )
@@ -366,14 +404,14 @@ def test_result_file__every_flipped_byte_or_cut__is_refused_or_read_within_limit
 
 
 def test_spec_file__round_trip__is_equal():
-    spec = job(HELLO, args=("a", "ü\n\""), env=(("K", "V"),), files={"x/y": b"1", "inputs.json": b"{}"}, seed=b"s" * 32)
+    spec = job(HELLO, args=("a", 'ü\n"'), env=(("K", "V"),), files={"x/y": b"1", "inputs.json": b"{}"}, seed=b"s" * 32)
     assert unpack_spec(pack_spec(spec)) == spec
 
 
 def test_jobs__one_after_another__see_nothing_of_each_other(pool):
     """flt:S20: no file, process or memory of the first is there for the second."""
     body = (
-        '(drop (call $path_open (i32.const 5) (i32.const 0) (i32.const 64) (i32.const 4) (i32.const {flags})'
+        "(drop (call $path_open (i32.const 5) (i32.const 0) (i32.const 64) (i32.const 4) (i32.const {flags})"
         " (i64.const 66) (i64.const 0) (i32.const 0) (i32.const 16)))"
         "(call $proc_exit (i32.load (i32.const 16)))"
     )
@@ -388,15 +426,9 @@ def test_process__while_a_job_runs__has_no_rights_descriptors_or_environment(poo
     """flt:S2, flt:S16, beh:K8, beh:K17: what the kernel says about a running job."""
     monkeypatch.setenv("LILYPAD_PLANTED_SECRET", "planted")
     handle = pool.submit("a", FOREVER)
-    pid = process_of(pool, "a")
-    status = {}
-    for _ in range(500):  # until it has entered the sandbox
-        status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-        if status["Seccomp"].strip() == "2":
-            break
-        threading.Event().wait(0.01)
-    assert status["Seccomp"].strip() == "2" and status["NoNewPrivs"].strip() == "1"
-    assert int(status["CapEff"], 16) == 0 and int(status["CapPrm"], 16) == 0 and status["Threads"].strip() == "1"
+    pid, status = sandboxed(pool, "a")
+    assert status["NoNewPrivs"] == "1" and status["Threads"] == "1"
+    assert int(status["CapEff"], 16) == 0 and int(status["CapPrm"], 16) == 0
     assert b"planted" not in Path(f"/proc/{pid}/environ").read_bytes()
     targets = {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}
     assert all(t == "/dev/null" or t.startswith("pipe:") or t.endswith("result.partial") for t in targets)
@@ -429,7 +461,9 @@ def test_jobs__many_at_once_from_threads__all_end_well(tmp_path):
         for thread in threads:
             thread.join()
         assert found == {(n, t): n % 3 for n in range(6) for t in range(4)}
-        zombies = [p for p in Path(f"/proc/{pool._server._process.pid}/task").glob("*/children") if p.read_text().split()]
+        zombies = [
+            p for p in Path(f"/proc/{pool._server._process.pid}/task").glob("*/children") if p.read_text().split()
+        ]
         assert zombies == [] and len(list((tmp_path / "compiled").glob("*.cwasm"))) == 3
 
 

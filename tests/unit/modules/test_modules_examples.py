@@ -1,4 +1,4 @@
-"""The example modules: their examples hold, packing is repeatable, the committed wasm comes from the committed source."""
+"""The example modules: examples hold, packing repeats, the committed wasm comes from the committed source."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ VERSION_ID = "0x" + "ab" * 32
 
 def run_module(name: str, values: dict, files: dict[str, bytes] | None = None) -> RunResult:
     packed = pack(MODULES / name, PUBLISHER)
-    inputs = make_inputs(packed.manifest, VERSION_ID, values, {n: raw_block_cid(data) for n, data in (files or {}).items()})
+    inputs = make_inputs(
+        packed.manifest, VERSION_ID, values, {n: raw_block_cid(data) for n, data in (files or {}).items()}
+    )
     return run(packed.manifest, packed.wasm, inputs, files=files)
 
 
@@ -43,7 +45,11 @@ def test_examples__of_each_module__end_as_the_manifest_says(name):
     assert source.examples
     for index, example in enumerate(source.examples):
         result = run_module(name, dict(example.inputs), example_files(MODULES / name, source, index))
-        assert (result.exit_code, result.stdout.decode(), result.stderr) == (example.expect.exit_code, example.expect.stdout, b"")
+        assert (result.exit_code, result.stdout.decode(), result.stderr) == (
+            example.expect.exit_code,
+            example.expect.stdout,
+            b"",
+        )
         assert declared_output_problems(source, result) == []
 
 
@@ -59,7 +65,10 @@ def test_pack__twice_and_from_a_copy__gives_the_same_bytes(name, tmp_path):
 
 
 def test_pack__other_version_or_publisher__changes_the_digest():
-    digests = {pack(MODULES / "cowsay", *arguments).digest for arguments in ((PUBLISHER,), (PUBLISHER, "v9"), ("0x" + "34" * 20,))}
+    digests = {
+        pack(MODULES / "cowsay", *arguments).digest
+        for arguments in ((PUBLISHER,), (PUBLISHER, "v9"), ("0x" + "34" * 20,))
+    }
     assert len(digests) == 3
 
 
@@ -113,7 +122,13 @@ def cow(message: str) -> list[str]:
     return run_module("cowsay", {"Message": message}).stdout.decode().splitlines()
 
 
-COW = ["        \\   ^__^", "         \\  (oo)\\_______", "            (__)\\       )\\/\\", "                ||----w |", "                ||     ||"]
+COW = [
+    "        \\   ^__^",
+    "         \\  (oo)\\_______",
+    "            (__)\\       )\\/\\",
+    "                ||----w |",
+    "                ||     ||",
+]
 
 
 def test_cowsay__one_word__is_the_classic_balloon():
@@ -124,9 +139,20 @@ def test_cowsay__one_word__is_the_classic_balloon():
 @pytest.mark.parametrize(
     ("message", "lines"),
     [
-        ("", [""]), ("   ", [""]), ("a  b\tc\nd", ["a b c d"]), ("x" * 39, ["x" * 39]), ("x" * 40, ["x" * 39, "x"]), ("y " + "x" * 38, ["y", "x" * 38]),
-        ("y " + "x" * 37, ["y " + "x" * 37]), ("y " + "x" * 39 + " z", ["y", "x" * 39, "z"]), ("one\n\ntwo", ["one", "", "two"]), ("one\n  two", ["one", "", "two"]),
-        ("\n\none\n\n", ["one"]), ("é" * 40, ["é" * 39, "é"]), ("a" * 38 + " b", ["a" * 38, "b"]), ("%s%n \\ \"'", ["%s%n \\ \"'"]),
+        ("", [""]),
+        ("   ", [""]),
+        ("a  b\tc\nd", ["a b c d"]),
+        ("x" * 39, ["x" * 39]),
+        ("x" * 40, ["x" * 39, "x"]),
+        ("y " + "x" * 38, ["y", "x" * 38]),
+        ("y " + "x" * 37, ["y " + "x" * 37]),
+        ("y " + "x" * 39 + " z", ["y", "x" * 39, "z"]),
+        ("one\n\ntwo", ["one", "", "two"]),
+        ("one\n  two", ["one", "", "two"]),
+        ("\n\none\n\n", ["one"]),
+        ("é" * 40, ["é" * 39, "é"]),
+        ("a" * 38 + " b", ["a" * 38, "b"]),
+        ("%s%n \\ \"'", ["%s%n \\ \"'"]),
     ],
 )
 def test_cowsay__wrapping__is_at_40_columns_like_the_classic(message, lines):
@@ -156,7 +182,21 @@ def python_counts(data: bytes) -> tuple[int, int, int]:
     return data.count(b"\n"), len(data.split()), len(data)
 
 
-@pytest.mark.parametrize("data", [b"", b"\n", b" ", b"one", b"one\n", b"a b\tc\r\nd\x0be\x0cf", b"\xff\x00\xfe x", b"word " * 50_000, b"x" * 65_536 + b"y z"], ids=range(9))
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\n",
+        b" ",
+        b"one",
+        b"one\n",
+        b"a b\tc\r\nd\x0be\x0cf",
+        b"\xff\x00\xfe x",
+        b"word " * 50_000,
+        b"x" * 65_536 + b"y z",
+    ],
+    ids=range(9),
+)
 def test_wordcount__any_bytes__counts_like_python(data):
     result = run_module("wordcount", {}, {"text.txt": data})
     lines, words, size = python_counts(data)
@@ -221,5 +261,9 @@ def test_rebuild__from_source__gives_the_committed_bytes(tmp_path):
 
 def test_rebuild__every_committed_wasm__has_a_source():
     script = rebuild_script()
-    committed = {str(path.relative_to(script.ROOT)) for folder in ("modules", "tests") for path in (script.ROOT / folder).rglob("*.wasm")}
+    committed = {
+        str(path.relative_to(script.ROOT))
+        for folder in ("modules", "tests")
+        for path in (script.ROOT / folder).rglob("*.wasm")
+    }
     assert committed == set(script.SOURCES)
