@@ -160,7 +160,7 @@ def write_keystore(secret: Secret, path: Path, password: Secret) -> str:
 def _read_private(path: Path, what: str) -> Secret:
     """The content of a file that only its owner may read; checked on the open file, so that it cannot be swapped."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise KeyUnusable(f"The {what} {path} cannot be read: {error.strerror}.", path=str(path)) from None
     if not stat.S_ISREG(os.fstat(handle).st_mode):

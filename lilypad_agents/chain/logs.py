@@ -218,7 +218,7 @@ class LogCursor:
         head = ChainMoment.parse(outcomes[0])
         if place.hash is None:
             return head, True
-        return head, outcomes[1] is not None and to_bytes(outcomes[1]["hash"]) == place.hash
+        return head, _hash(outcomes[1]) == place.hash
 
     def _take_range(self, place: _Place, target: int, head: ChainMoment) -> list[DecodedEvent] | None:
         """Fetches and stores one range after `place`; None when the node's view moved meanwhile (try again later)."""
@@ -249,7 +249,7 @@ class LogCursor:
 
     def _fetch(
         self, first: int, last: int, head: ChainMoment | None = None
-    ) -> tuple[ChainMoment, list[Mapping[str, Any]]] | None:
+    ) -> tuple[ChainMoment, list[dict[str, Any]]] | None:
         """The last block of a range and the range's logs, or None when they do not belong together."""
         if head is not None and first == last:
             logs = self._rpc.request("eth_getLogs", {**self._filter, "blockHash": "0x" + head.hash.hex()})
@@ -257,33 +257,35 @@ class LogCursor:
         scope = {**self._filter, "fromBlock": hex(first), "toBlock": hex(last)}
         outcomes = self._rpc.batch([_block(last), Call("eth_getLogs", (scope,)), _block(last)])
         before, logs, after = (_value(outcome) for outcome in outcomes)
-        if before is None or after is None or before["hash"] != after["hash"]:
+        if _hash(before) is None or _hash(before) != _hash(after):
             return None
         return self._consistent(ChainMoment.parse(after), first, logs)
 
-    def _consistent(self, end: ChainMoment, first: int, logs: Any) -> tuple[ChainMoment, list[Mapping[str, Any]]] | None:
-        """Refuses logs outside the range, and two hashes for one block; drops what was not asked for."""
+    def _consistent(self, end: ChainMoment, first: int, logs: Any) -> tuple[ChainMoment, list[dict[str, Any]]] | None:
+        """The rows of a range's logs; None for logs outside it or two hashes for one block. Drops what was not asked for."""
         if not isinstance(logs, list):
             raise RpcError("The node sent no list of logs.")
         hashes = {end.number: end.hash}
         kept = []
         for log in logs:
-            if log.get("removed") or checksum(log["address"]) not in self._events:
+            if isinstance(log, dict) and log.get("removed"):
                 continue
-            number, block_hash = quantity(log["blockNumber"]), to_bytes(log["blockHash"])
+            row = _row(log)
+            if row["address"] not in self._events:
+                continue
+            number, block_hash = row["block_number"], row["block_hash"]
             if not first <= number <= end.number or hashes.setdefault(number, block_hash) != block_hash:
                 return None
-            kept.append(log)
-        return end, sorted(kept, key=lambda log: (quantity(log["blockNumber"]), quantity(log["logIndex"])))
+            kept.append(row)
+        return end, sorted(kept, key=lambda row: (row["block_number"], row["log_index"]))
 
     # --- storing ---------------------------------------------------------------------------------------------------
 
-    def _store(self, logs: Sequence[Mapping[str, Any]], end: _Place, *, advance: bool = False) -> list[DecodedEvent]:
-        """One transaction: logs (repeated ones are ignored), checkpoints, cursor. Returns the events that were new."""
+    def _store(self, rows: Sequence[Mapping[str, Any]], end: _Place, *, advance: bool = False) -> list[DecodedEvent]:
+        """One transaction: events (repeated ones are ignored), checkpoints, cursor. Returns the events that were new."""
         new = []
         with self._database.transaction(durable=False) as sql:
-            for log in logs:
-                row = _row(log)
+            for row in rows:
                 event = self._events[row["address"]].get(row["topic0"])
                 if event is None:
                     continue  # a node that ignores the topic filter
@@ -328,7 +330,7 @@ class LogCursor:
             rows = sql.execute(
                 f"SELECT {_COLUMNS} FROM chain_log WHERE cursor = ? AND block_number > ? ORDER BY block_number, log_index", above
             ).fetchall()
-            removed = [self._event(row) for row in rows]
+            removed = list(self._decoded(rows))
             sql.execute("DELETE FROM chain_log WHERE cursor = ? AND block_number > ?", above)
             sql.execute("DELETE FROM chain_checkpoint WHERE cursor = ? AND number > ?", above)
             self._move(sql, place)
@@ -356,7 +358,7 @@ class LogCursor:
                 return None, replaced
             blocks = [_value(outcome) for outcome in self._rpc.batch([_block(row["number"]) for row in group])]
             for row, block in zip(group, blocks, strict=True):
-                if block is not None and to_bytes(block["hash"]) == bytes(row["hash"]):
+                if _hash(block) == bytes(row["hash"]):
                     return _Place(row["number"], bytes(row["hash"])), replaced
                 replaced = True
             start += len(group)
@@ -371,8 +373,7 @@ class LogCursor:
             if value is not None:
                 sql += f" AND {column} = ?"
                 values.append(value)
-        for row in self._database.query(sql + " ORDER BY block_number, log_index", values):
-            yield self._event(row)
+        yield from self._decoded(self._database.query(sql + " ORDER BY block_number, log_index", values))
 
     def events_after(self, sequence: int, limit: int = 1_000) -> list[tuple[int, DecodedEvent]]:
         """Stored events in the order of their storing, with their sequence numbers, for readers that keep their own place.
@@ -382,7 +383,7 @@ class LogCursor:
         rows = self._database.query(
             f"SELECT {_COLUMNS} FROM chain_log WHERE cursor = ? AND seq > ? ORDER BY seq LIMIT ?", (self._name, sequence, limit)
         )
-        return [(row["seq"], self._event(row)) for row in rows]
+        return [(row["seq"], event) for row in rows for event in self._decoded([row])]
 
     def prune(self, before_block: int) -> int:
         """Forgets events below a block, once nothing needs them; returns how many. The cursor stays."""
@@ -391,8 +392,12 @@ class LogCursor:
                 "DELETE FROM chain_log WHERE cursor = ? AND block_number < ?", (self._name, before_block)
             ).rowcount
 
-    def _event(self, row: Any) -> DecodedEvent:
-        return _decode(self._events[row["address"]][bytes(row["topic0"])], row)
+    def _decoded(self, rows: Sequence[Any]) -> Iterator[DecodedEvent]:
+        """Events of stored rows; those of contracts no longer read (before the next advance drops them) are left out."""
+        for row in rows:
+            event = self._events.get(row["address"], {}).get(bytes(row["topic0"]))
+            if event is not None:
+                yield _decode(event, row)
 
 
 def _block(number: int | str) -> Call:
@@ -405,9 +410,16 @@ def _value(outcome: Any) -> Any:
     return outcome
 
 
-def _row(log: Mapping[str, Any]) -> dict[str, Any]:
+def _hash(block: Any) -> bytes | None:
+    """The hash of a block object of JSON-RPC, None for a block that the node does not have."""
+    return None if block is None else ChainMoment.parse(block).hash
+
+
+def _row(log: Any) -> dict[str, Any]:
     """The columns of a log object of JSON-RPC. Raises RpcError when it is malformed."""
     try:
+        if max(quantity(log["blockNumber"]), quantity(log["logIndex"])) >= 2**63:
+            raise ValueError("a number out of range")
         topics = [to_bytes(topic) for topic in log["topics"]]
         topics += [None] * (4 - len(topics))
         return {
@@ -422,8 +434,8 @@ def _row(log: Mapping[str, Any]) -> dict[str, Any]:
             "topic3": topics[3],
             "data": to_bytes(log["data"]),
         }
-    except (KeyError, TypeError) as error:
-        raise RpcError(f"The node sent a log without {error}.") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RpcError(f"The node sent a malformed log: {error!r}.") from error
 
 
 def _decode(event: Event, row: Any) -> DecodedEvent:

@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from eth_utils import to_canonical_address
+from eth_utils import keccak, to_canonical_address
 
 from lilypad_agents.chain.abi import ErrorTable
 from lilypad_agents.chain.clock import ChainMoment
 from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.chain.database import Database
-from lilypad_agents.chain.errors import ChainReset, ContractReverted, FeeCapReached, RpcError, TransactionTimeout
+from lilypad_agents.chain.errors import ChainReset, ContractReverted, DatabaseCorrupt, FeeCapReached, RpcError, TransactionTimeout
 from lilypad_agents.chain.fees import Fees, covers, first_fees, raised_fees
 from lilypad_agents.chain.keys import Signer
 from lilypad_agents.chain.outbox_chain import OutboxChain, View
@@ -73,6 +73,7 @@ class Outbox:
         self._gap_since: dict[int, float] = {}
         self._simulated: dict[ActionId, tuple[int, int]] = {}  # head number and failures of fruitless simulations
         self._last_head: ChainMoment | None = None
+        self._closed_some = False
         self._bind_to_key()
 
     # --- what agents call ----------------------------------------------------------------------------------------
@@ -102,10 +103,16 @@ class Outbox:
             self._store.add(key, *content)
             known = self._store.by_key(key)
             assert known is not None
-        elif again_if_failed and isinstance(self._status_of(known), Failed):
-            self._store.queue_again(key, *content)
+        elif again_if_failed:
+            self._put_back(key, content)
         self._crash.point("outbox.submit.after_commit")
         return known.id
+
+    def _put_back(self, key: str, content: tuple[bytes, bytes, Wei, int | None, int | None]) -> None:
+        with self._pumping:  # a step under way may hold an older picture of the action
+            action = self._store.by_key(key)
+            if action is not None and isinstance(self._status_of(action), Failed):
+                self._store.queue_again(key, *content)
 
     def withdraw(self, key: str) -> bool:
         """Forgets an action that is still queued; False when it was signed already or is unknown."""
@@ -171,8 +178,9 @@ class Outbox:
         view = self._observe()
         self._settle(view)
         self._give_up_late(view)
-        self._store.finish_below(view.head.number - self.config.finality_blocks)
-        self._store.prune(self.config.keep_closed)
+        if self._store.finish_below(view.head.number - self.config.finality_blocks) or self._closed_some:
+            self._store.prune(self.config.keep_closed)
+            self._closed_some = False
         sent = self._open_attempts(view)
         self._replace(sent, view)
         self._fill_gap(sent, view)
@@ -184,12 +192,20 @@ class Outbox:
 
     def _observe(self) -> View:
         view = self._chain.observe()
+        if self._last_head is None:
+            self._warn_of_unknown(view)
         if self._reorganised(view.head):
             self._require_genesis()
             self._recheck_included()
             self._sent_at.clear()
         self._last_head = view.head
         return view
+
+    def _warn_of_unknown(self, view: View) -> None:
+        """At the start: mined transactions of this key that the database does not know (hand use, an old backup)."""
+        known = self._store.last_known_nonce()
+        if known is not None and view.next_nonce > known + 1:
+            self._notify("outbox_unknown_transactions", alert=True, count=view.next_nonce - known - 1)
 
     def _reorganised(self, head: ChainMoment) -> bool:
         """Whether blocks seen before may be gone; at the start everything is checked."""
@@ -218,10 +234,20 @@ class Outbox:
         """Looks for receipts of every stored hash whose nonce is used up, and confirms those that are deep enough."""
         waiting = self._store.with_open_attempts()
         attempts = self._store.attempts(waiting)
-        used = [x for action in waiting for x in attempts[action.id] if x.nonce < view.next_nonce]
-        found = self._chain.receipts([attempt.hash for attempt in used]) if used else {}
-        if found:
-            self._crash.point("outbox.receipt_seen")
+        used = [attempt for action in waiting for attempt in attempts[action.id] if attempt.nonce < view.next_nonce]
+        if used:
+            self._record(waiting, attempts, self._chain.receipts([attempt.hash for attempt in used]), view)
+        self._confirm(view)
+
+    def _record(
+        self,
+        waiting: Sequence[Action],
+        attempts: dict[ActionId, list[Attempt]],
+        found: dict[bytes, dict[str, Any]],
+        view: View,
+    ) -> None:
+        """Stores the receipts found; an action whose nonce is used without one is looked into."""
+        self._crash.point("outbox.receipt_seen")
         lost = []
         with self._store.transaction():
             for action in waiting:
@@ -230,11 +256,9 @@ class Outbox:
                     self._store.include(action, mined[0].nonce, found[mined[0].hash])
                 elif action.state is State.SENT and action.nonce is not None and action.nonce < view.next_nonce:
                     lost.append(action)
-        if found:
-            self._crash.point("outbox.receipt_stored")
+        self._crash.point("outbox.receipt_stored")
         for action in lost:
             self._release_used_nonce(action, attempts[action.id], view)
-        self._confirm(view)
 
     def _confirm(self, view: View) -> None:
         deep = self._store.to_confirm(view.head.number - self.config.confirmations)
@@ -289,8 +313,7 @@ class Outbox:
 
     def _give_up_late(self, view: View) -> None:
         for action in self._store.expired(view.head.timestamp):
-            self._store.fail(action, late(action, view.head))
-            self._blocked.pop(action.key, None)
+            self._close_unsent(action, late(action, view.head))
 
     # --- fees ------------------------------------------------------------------------------------------------------
 
@@ -368,7 +391,7 @@ class Outbox:
     def _sign_queued(self, sent: dict[int, tuple[Action, Attempt]], view: View) -> None:
         """Simulates, signs and stores as many queued actions as may be in flight, nearest deadline first."""
         room = self.config.max_in_flight - len(sent)
-        queued = [action for action in self._store.queued(max(0, room)) if self._worth_simulating(action, view)]
+        queued = self._ready(self._store.queued(max(0, room)), view)
         if not queued:
             return
         funds = view.balance - sum(a.gas * a.fees.max_fee + _value(action, a) for action, a in sent.values())
@@ -381,8 +404,8 @@ class Outbox:
                 continue
             fees = self._affordable(action, gas, funds, view)
             if fees is None:
-                if isinstance(self._blocked.get(action.key), InsufficientFunds):
-                    break  # what comes first gets the coin first
+                if self._holds_coin(action):
+                    break
                 continue
             funds -= gas * fees.max_fee + action.value
             signed.append(self._sign(action, nonce, gas, fees, view))
@@ -391,10 +414,19 @@ class Outbox:
         if signed:
             self._save(signed)
 
-    def _worth_simulating(self, action: Action, view: View) -> bool:
-        """A fruitless simulation is repeated only on a new block."""
-        last = self._simulated.get(action.id)
-        return last is None or last[0] != view.head.number
+    def _ready(self, queued: Sequence[Action], view: View) -> list[Action]:
+        """Those worth simulating: not fruitless at this very block, and not behind one that the coin is kept for."""
+        ready = []
+        for action in queued:
+            if self._simulated.get(action.id, (-1, 0))[0] != view.head.number:
+                ready.append(action)
+            elif self._holds_coin(action):
+                break
+        return ready
+
+    def _holds_coin(self, action: Action) -> bool:
+        """An action with a deadline that lacks coin keeps what there is from all that are less pressing."""
+        return action.deadline is not None and isinstance(self._blocked.get(action.key), InsufficientFunds)
 
     def _accepted_gas(self, action: Action, outcome: int | LilypadError, view: View) -> int | None:
         """The gas limit to sign with; None when the simulation failed (a revert closes the action at no cost)."""
@@ -417,6 +449,7 @@ class Outbox:
 
     def _close_unsent(self, action: Action, error: dict[str, Any]) -> None:
         self._store.fail(action, error)
+        self._closed_some = True
         self._simulated.pop(action.id, None)
         self._blocked.pop(action.key, None)
         self._notify("outbox_refused_before_sending", key=action.key, error=error["message"])
@@ -425,6 +458,7 @@ class Outbox:
         cap = self.config.urgent_fee_cap if self._urgent(action, view.head) else self.config.fee_cap
         fees = first_fees(view.market, cap)
         if fees is None:
+            self._simulated[action.id] = (view.head.number, 0)
             self._block(action, _fee_wait(view, cap))
             return None
         cost = gas * fees.max_fee + action.value
@@ -479,6 +513,9 @@ class Outbox:
         ]
         if not due:
             return
+        for action, attempt in due:
+            if keccak(attempt.raw) != attempt.hash:
+                raise DatabaseCorrupt(f"The stored transaction of {action.key} does not have its stored hash.")
         self._crash.point("outbox.before_broadcast")
         refusals = self._chain.broadcast([attempt for _, attempt in due])
         self._crash.point("outbox.after_broadcast")

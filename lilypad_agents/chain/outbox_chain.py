@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lilypad_agents.chain.clock import ChainMoment
-from lilypad_agents.chain.codec import Call, quantity
+from lilypad_agents.chain.codec import Call, quantity, to_bytes
 from lilypad_agents.chain.errors import ContractReverted, RpcError
 from lilypad_agents.chain.fees import FeeMarket
 from lilypad_agents.chain.outbox_store import Action, Attempt, Receipt
@@ -84,12 +84,14 @@ class OutboxChain:
         for value, outcome in zip(hashes, outcomes, strict=True):
             if isinstance(outcome, Exception):
                 raise outcome
-            if outcome is None or outcome.get("blockHash") is None:
+            if outcome is None or (isinstance(outcome, dict) and outcome.get("blockHash") is None):
                 continue
             try:
-                Receipt.parse(outcome)
-            except (KeyError, TypeError, ValueError) as error:
+                receipt = Receipt.parse(outcome)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise RpcError(f"The node sent a malformed receipt: {error!r}.") from error
+            if receipt.transaction_hash != value:
+                raise RpcError("The node sent the receipt of another transaction.")
             found[value] = outcome
         return found
 
@@ -101,18 +103,28 @@ class OutboxChain:
     def nonce_user(self, nonce: int, since_block: int, head: ChainMoment) -> NonceUser | None:
         """The mined transaction of this account that used `nonce`, or None when no proof was found.
 
-        Bisects the account's transaction count by block; where the node has no old state, reads the blocks since
-        `since_block` (at most 2,000).
+        Bisects the account's transaction count by block, from just before `since_block` and then from the first block
+        (a node that lagged when we signed); where the node has no old state, reads the last 2,000 blocks.
         """
+        for low in (max(0, since_block - 1), 0):
+            try:
+                candidates: Sequence[int] = [self._block_of(nonce, low, head.number)]
+            except (ContractReverted, RpcError):
+                candidates = range(max(low, head.number - _SCAN_BLOCKS), head.number + 1)
+            for number in candidates:
+                user = self._user_in(number, nonce)
+                if user is not None:
+                    return user
+        return None
+
+    def _user_in(self, number: int, nonce: int) -> NonceUser | None:
+        block = self._rpc.request("eth_getBlockByNumber", hex(number), True)
         try:
-            candidates: Sequence[int] = [self._block_of(nonce, max(0, since_block - 1), head.number)]
-        except (ContractReverted, RpcError):
-            candidates = range(max(0, since_block - 1, head.number - _SCAN_BLOCKS), head.number + 1)
-        for number in candidates:
-            block = self._rpc.request("eth_getBlockByNumber", hex(number), True)
             for entry in (block or {}).get("transactions", ()):
                 if entry["from"].lower() == self._account.lower() and quantity(entry["nonce"]) == nonce:
-                    return NonceUser(bytes.fromhex(entry["hash"][2:]), number)
+                    return NonceUser(to_bytes(entry["hash"]), number)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise RpcError(f"The node sent a malformed block: {error!r}.") from error
         return None
 
     def _block_of(self, nonce: int, low: int, high: int) -> int:

@@ -131,7 +131,7 @@ class OutboxStore:
             )
 
     def queue_again(self, key: str, recipient: bytes, data: bytes, value: Wei, gas: int | None, deadline: int | None) -> None:
-        """Puts a failed action back with (perhaps new) content, and forgets its old attempts."""
+        """Puts an action back with (perhaps new) content, and forgets its old attempts. Only for failed ones."""
         with self.transaction() as sql:
             sql.execute("DELETE FROM outbox_attempt WHERE action = (SELECT id FROM outbox_action WHERE key = ?)", (key,))
             sql.execute(
@@ -181,6 +181,11 @@ class OutboxStore:
         """The highest nonce of what is sent or included."""
         sql = "SELECT max(nonce) AS n FROM outbox_action WHERE state IN ('sent', 'included')"
         nonce: int | None = self._database.query(sql)[0]["n"]
+        return nonce
+
+    def last_known_nonce(self) -> int | None:
+        """The highest nonce of any action that is remembered."""
+        nonce: int | None = self._database.query("SELECT max(nonce) AS n FROM outbox_action")[0]["n"]
         return nonce
 
     def counts(self) -> dict[State, int]:
