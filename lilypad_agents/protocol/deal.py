@@ -13,10 +13,10 @@ from lilypad_agents.protocol.ids import NOBODY, Address, Bytes32, DealId, Versio
 from lilypad_agents.protocol.lifecycle import DisputeKind, Status
 from lilypad_agents.protocol.offers import JobOffer, ResourceOffer, solver_of
 from lilypad_agents.protocol.parameters import Parameters
-from lilypad_agents.protocol.price import seat_fee_up, value_of
+from lilypad_agents.protocol.price import figures_of, value_of
 from lilypad_agents.protocol.structs import StructType, TypedStruct
 from lilypad_agents.protocol.terms import ModuleTerms, PoolTerms
-from lilypad_agents.protocol.units import WHOLE, Amount, Bps, Period, Seconds, Timestamp, Units
+from lilypad_agents.protocol.units import Amount, Bps, Period, Seconds, Timestamp, Units
 from lilypad_agents.protocol.words import Layout, checked, pack, unpack
 
 _ADDRESSES = ("creator", "provider", "solver", "publisher", "royalty_to", "strategy", "token")
@@ -111,19 +111,27 @@ class Deal(TypedStruct):
         )  # fmt: skip
 
 
-def require_counterparts(job: JobOffer, resource: ResourceOffer, module: ModuleTerms, pool: PoolTerms) -> None:
-    """Raises OffersDiffer when what the offers and terms share is not equal, so that they cannot become one deal."""
-    pairs: Sequence[tuple[str, object, object]] = (
+def counterparts(
+    job: JobOffer, resource: ResourceOffer, module: ModuleTerms, pool: PoolTerms
+) -> list[tuple[str, object, object]]:
+    """What keeps offers and terms from being of one deal: (field, in the job offer, in the counterpart). Empty: nothing."""
+    pairs: list[tuple[str, object, object]] = [
         ("token", job.token, resource.token),
         ("module", job.module, module.id),
         ("pool", job.pool, resource.pool),
-        ("pool", job.pool, pool.id),
-        ("provider", job.provider, resource.provider if job.provider != NOBODY else NOBODY),
-    )
-    for field, ours, theirs in pairs:
-        if ours != theirs:
-            raise OffersDiffer(field, _shown(ours), _shown(theirs))
-    solver_of(job, resource)
+        ("pool terms", job.pool, pool.id),
+    ]
+    if job.provider != NOBODY:
+        pairs.append(("provider", job.provider, resource.provider))
+    if NOBODY not in (job.solver, resource.solver):
+        pairs.append(("solver", job.solver, resource.solver))
+    return [(name, ours, theirs) for name, ours, theirs in pairs if ours != theirs]
+
+
+def require_counterparts(job: JobOffer, resource: ResourceOffer, module: ModuleTerms, pool: PoolTerms) -> None:
+    """Raises OffersDiffer when they cannot become one deal."""
+    for name, ours, theirs in counterparts(job, resource, module, pool):
+        raise OffersDiffer(name, _shown(ours), _shown(theirs))
 
 
 def _shown(value: object) -> object:
@@ -136,13 +144,11 @@ def deal_from_offers(job: JobOffer, resource: ResourceOffer, module: ModuleTerms
     Raises OffersDiffer when they cannot be counterparts, FieldInvalid when an amount does not fit its 96 bits.
     """
     require_counterparts(job, resource, module, pool)
-    solver = solver_of(job, resource)
-    value = value_of(resource.price, resource.unit_price, job.max_units)
-    seat_fee = seat_fee_up(value, pool.seat_fee_floor, module.min_seat_fee) if pool.is_verified else Amount(0)
+    figures = figures_of(job, resource, module, pool)
     return Deal(
         creator=job.creator,
         provider=resource.provider,
-        solver=solver,
+        solver=solver_of(job, resource),
         publisher=module.publisher,
         royalty_to=module.royalty_to,
         strategy=pool.strategy,
@@ -150,17 +156,17 @@ def deal_from_offers(job: JobOffer, resource: ResourceOffer, module: ModuleTerms
         module=job.module,
         inputs=job.inputs,
         pool=job.pool,
-        price=resource.price,
-        unit_price=resource.unit_price,
-        max_units=job.max_units,
-        collateral=Amount(value * job.collateral_bps // WHOLE),
-        seat_fee=seat_fee,
-        seat_floor=pool.seat_fee_floor,
+        price=figures.price,
+        unit_price=figures.unit_price,
+        max_units=figures.max_units,
+        collateral=figures.collateral,
+        seat_fee=figures.seat_fee,
+        seat_floor=figures.seat_floor,
         submit_window=job.submit_window,
         judge_window=job.judge_window,
-        audit_bps=job.audit_bps,
-        royalty_bps=module.royalty_bps,
-        solver_fee_bps=job.solver_fee_bps if solver != NOBODY else Bps(0),
+        audit_bps=figures.audit_bps,
+        royalty_bps=figures.royalty_bps,
+        solver_fee_bps=figures.solver_fee_bps,
         job_offer_hash=job.struct_hash,
         resource_offer_hash=resource.struct_hash,
     )

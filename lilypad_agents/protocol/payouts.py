@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from lilypad_agents.protocol.errors import FieldInvalid
 from lilypad_agents.protocol.price import (
     Priced,
     audit_fee,
@@ -21,7 +22,6 @@ from lilypad_agents.protocol.price import (
     premium_of,
     value_of,
 )
-from lilypad_agents.protocol.errors import FieldInvalid
 from lilypad_agents.protocol.units import Amount, Bps, Units
 
 _NONE = Amount(0)

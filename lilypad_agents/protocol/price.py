@@ -6,8 +6,11 @@ Fees are rounded down (the creator keeps the rest); the premium and the seat fee
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from lilypad_agents.protocol.ids import NOBODY
+from lilypad_agents.protocol.offers import JobOffer, ResourceOffer
+from lilypad_agents.protocol.terms import ModuleTerms, PoolTerms
 from lilypad_agents.protocol.units import (
     AUDIT_SEATS,
     CHALLENGER_BOUNTY_BPS,
@@ -47,6 +50,43 @@ class Priced(Protocol):
     def solver_fee_bps(self) -> Bps: ...
     @property
     def is_verified(self) -> bool: ...
+
+
+class Figures(NamedTuple):
+    """The terms that a pair of offers would be priced by; unlike a Deal it may hold numbers that the core refuses."""
+
+    price: Amount
+    unit_price: Amount
+    max_units: Units
+    collateral: Amount
+    seat_fee: Amount
+    seat_floor: Amount
+    audit_bps: Bps
+    royalty_bps: Bps
+    solver_fee_bps: Bps
+    is_verified: bool
+
+    @property
+    def value(self) -> Amount:
+        return value_of(self.price, self.unit_price, self.max_units)
+
+
+def figures_of(job: JobOffer, resource: ResourceOffer, module: ModuleTerms, pool: PoolTerms) -> Figures:
+    """What an opening of these offers would be priced by. Whoever names a solver makes the creator pay its fee."""
+    value = value_of(resource.price, resource.unit_price, job.max_units)
+    verified = pool.is_verified
+    return Figures(
+        price=resource.price,
+        unit_price=resource.unit_price,
+        max_units=job.max_units,
+        collateral=Amount(value * job.collateral_bps // WHOLE),
+        seat_fee=seat_fee_up(value, pool.seat_fee_floor, module.min_seat_fee) if verified else Amount(0),
+        seat_floor=pool.seat_fee_floor,
+        audit_bps=job.audit_bps,
+        royalty_bps=module.royalty_bps,
+        solver_fee_bps=Bps(0) if job.solver == NOBODY == resource.solver else job.solver_fee_bps,
+        is_verified=verified,
+    )
 
 
 @dataclass(frozen=True)
