@@ -18,30 +18,36 @@ library TextRules {
     uint256 private constant VERSION_BYTES = 64;
 
     function requireName(string calldata text) internal pure {
-        _require(text, 0, bytes(text).length, NAME_BYTES, NAME_FIRST, NAME_REST);
+        _require(text, bytes(text), 0, NAME_BYTES, NAME_FIRST, NAME_REST);
     }
 
     function requireVersion(string calldata text) internal pure {
-        _require(text, 0, bytes(text).length, VERSION_BYTES, VERSION_FIRST, VERSION_REST);
+        _require(text, bytes(text), 0, VERSION_BYTES, VERSION_FIRST, VERSION_REST);
     }
 
     /// @dev "name:version".
     function requireLabel(string calldata text) internal pure {
+        bytes calldata raw = bytes(text);
         uint256 colon = 0;
-        while (colon < bytes(text).length && bytes(text)[colon] != ":") colon++;
-        if (colon == bytes(text).length) revert ILilypadModules.TextInvalid(text, colon);
-        _require(text, 0, colon, NAME_BYTES, NAME_FIRST, NAME_REST);
-        _require(text, colon + 1, bytes(text).length, VERSION_BYTES, VERSION_FIRST, VERSION_REST);
+        while (colon < raw.length && raw[colon] != ":") colon++;
+        if (colon == raw.length) revert ILilypadModules.TextInvalid(text, colon);
+        _require(text, raw[:colon], 0, NAME_BYTES, NAME_FIRST, NAME_REST);
+        _require(text, raw[colon + 1:], colon + 1, VERSION_BYTES, VERSION_FIRST, VERSION_REST);
     }
 
-    function _require(string calldata text, uint256 from, uint256 to, uint256 most, uint256 first, uint256 rest)
-        private
-        pure
-    {
-        if (from == to || to - from > most) revert ILilypadModules.TextInvalid(text, to);
+    /// @dev Checks `part` of `text`, which begins at byte `offset`.
+    function _require(
+        string calldata text,
+        bytes calldata part,
+        uint256 offset,
+        uint256 most,
+        uint256 first,
+        uint256 rest
+    ) private pure {
+        if (part.length == 0 || part.length > most) revert ILilypadModules.TextInvalid(text, offset + part.length);
         uint256 allowed = first;
-        for (uint256 i = from; i < to; i++) {
-            if (allowed >> uint8(bytes(text)[i]) & 1 == 0) revert ILilypadModules.TextInvalid(text, i);
+        for (uint256 i = 0; i < part.length; i++) {
+            if (allowed >> uint8(part[i]) & 1 == 0) revert ILilypadModules.TextInvalid(text, offset + i);
             allowed = rest;
         }
     }

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import rlp
 from eth_utils import keccak, to_checksum_address
 
 from lilypad_agents.chain.abi import ErrorTable
@@ -29,6 +28,8 @@ from lilypad_agents.chain.deployment_plan import (
     DeploymentParameters,
     PlannedContract,
     completed,
+    create2_address,
+    create_address,
     load_artefact,
     plan,
     require_sound,
@@ -199,7 +200,11 @@ class Deployment:
         document["previous"] = earlier_deployments(found, planned)
         for contract in planned:
             entry = kept.get(contract.name, {})
-            document["contracts"][contract.name] = self._ensure(contract, factory, parameters.salt, entry)
+            if contract.creator:
+                made = self._made_by(contract, document["contracts"][contract.creator])
+            else:
+                made = self._ensure(contract, factory, parameters.salt, entry)
+            document["contracts"][contract.name] = made
             self._crash.point(f"made {contract.name}")
             write_book(self.book, document)
             self._crash.point(f"wrote {contract.name}")
@@ -278,6 +283,13 @@ class Deployment:
             contract, code, quantity(receipt["blockNumber"]), "0x" + transaction.hex(), self.sender.address
         )
 
+    def _made_by(self, contract: PlannedContract, creator: Mapping[str, Any]) -> dict[str, Any]:
+        """The entry of a contract that another one's constructor made, in the same transaction."""
+        code = self._code(contract.address)
+        if not code:
+            raise DeploymentMismatch(f"{contract.creator} did not make {contract.name} at {contract.address}.")
+        return self._entry(contract, code, creator["block"], creator["txHash"], creator["deployer"])
+
     def _make(self, contract: PlannedContract, factory: str, salt: bytes) -> bytes | None:
         """The transaction that made the contract; None when somebody else made it a moment before."""
         self._rehearse(contract)
@@ -335,7 +347,7 @@ class Deployment:
             for item in hashes:
                 receipt = self.rpc.request("eth_getTransactionReceipt", item["hash"])
                 made = to_bytes(item["input"])
-                if quantity(receipt["status"]) == 1 and create2_of(factory, made) == address:
+                if quantity(receipt["status"]) == 1 and create2_address(factory, made[:32], made[32:]) == address:
                     return number, item["hash"], to_checksum_address(item["from"])
             return number, None, None
         except RpcError:
@@ -384,9 +396,8 @@ class Deployment:
     def _own_factory(self) -> str | None:
         """A factory that this account made in one of its latest transactions."""
         count = quantity(self.rpc.request("eth_getTransactionCount", self.sender.address, "latest"))
-        account = bytes.fromhex(self.sender.address[2:])
         nonces = range(count - 1, max(-1, count - 1 - _OWN_FACTORY_NONCES), -1)
-        addresses = [to_checksum_address(keccak(rlp.encode([account, nonce]))[12:]) for nonce in nonces]
+        addresses = [create_address(self.sender.address, nonce) for nonce in nonces]
         codes = self.rpc.batch([Call("eth_getCode", (address, "latest")) for address in addresses])
         for address, code in zip(addresses, codes, strict=True):
             if isinstance(code, str) and to_bytes(code) == FACTORY_CODE:
@@ -443,12 +454,6 @@ def earlier_deployments(found: Mapping[str, Any], planned: Sequence[PlannedContr
     if found.get("complete") and kept.get("Lilypad") != addresses["Lilypad"]:
         earlier.append({key: found[key] for key in ("factory", "contracts", "parameters") if key in found})
     return [item for item in earlier if item["contracts"]["Lilypad"]["address"] != addresses["Lilypad"]]
-
-
-def create2_of(factory: str, calldata: bytes) -> str:
-    """The address that a call of the factory makes."""
-    parts = b"\xff" + bytes.fromhex(factory[2:]) + calldata[:32] + keccak(calldata[32:])
-    return to_checksum_address(keccak(parts)[12:])
 
 
 def chain_has_history(rpc: Rpc) -> bool:

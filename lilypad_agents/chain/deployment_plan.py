@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+import rlp
 from eth_utils import is_address, keccak, to_checksum_address
 
 from lilypad_agents.chain.abi import Abi
@@ -25,6 +26,7 @@ CONTRACTS = (
     "LilypadFaucet",
     "BlockHashRandomness",
     "Lilypad",
+    "LilypadResolver",
     "LilypadModules",
     "LilypadUsers",
     "LilypadBundler",
@@ -271,13 +273,16 @@ def abi_hash(entries: Sequence[Mapping[str, Any]]) -> bytes:
 
 @dataclass(frozen=True)
 class PlannedContract:
-    """One contract to be: constructor arguments, creation code with them, and the address that follows from it."""
+    """One contract to be: creation code with its arguments, and the address that follows from it.
+
+    `creator` names the contract whose constructor makes this one; then there is no creation code here.
+    """
 
     name: str
-    arguments: tuple[Any, ...]
     init_code: bytes
     address: str
     abi_hash: bytes
+    creator: str = ""
 
 
 def create2_address(factory: str, salt: bytes, init_code: bytes) -> str:
@@ -285,19 +290,22 @@ def create2_address(factory: str, salt: bytes, init_code: bytes) -> str:
     return to_checksum_address(keccak(b"\xff" + bytes.fromhex(factory[2:]) + salt + keccak(init_code))[12:])
 
 
-def plan(
-    parameters: DeploymentParameters, factory: str, artefacts: Mapping[str, Artefact] | None = None
-) -> tuple[PlannedContract, ...]:
+def create_address(creator: str, nonce: int) -> str:
+    """Checksummed address of what `creator` makes by CREATE: the last 20 bytes of keccak256(rlp(creator, nonce))."""
+    return to_checksum_address(keccak(rlp.encode([bytes.fromhex(creator[2:]), nonce]))[12:])
+
+
+def plan(parameters: DeploymentParameters, factory: str) -> tuple[PlannedContract, ...]:
     """The contracts in the order in which they can be made. `parameters` must be completed. Raises ArtefactMissing."""
     p = parameters
     salt = bytes.fromhex(p.salt[2:])
     planned: dict[str, PlannedContract] = {}
 
     def add(name: str, *arguments: Any) -> str:
-        artefact = artefacts[name] if artefacts is not None else load_artefact(name)
+        artefact = load_artefact(name)
         init_code = artefact.creation_code + artefact.abi.encode_constructor(*arguments)
         address = create2_address(factory, salt, init_code)
-        planned[name] = PlannedContract(name, arguments, init_code, address, artefact.abi_hash)
+        planned[name] = PlannedContract(name, init_code, address, artefact.abi_hash)
         return address
 
     token = add("LilypadToken", p.token_recipient)
@@ -305,6 +313,10 @@ def plan(
         add("LilypadFaucet", token, p.faucet_amount, p.faucet_interval, p.faucet_most_per_interval)
     randomness = add("BlockHashRandomness", p.period_blocks, p.fastest_block_millis, p.slowest_block_millis)
     core = add("Lilypad", (randomness, *_core_numbers(p)))
+    resolver = create_address(core, 1)  # the first thing that the core's constructor makes
+    planned["LilypadResolver"] = PlannedContract(
+        "LilypadResolver", b"", resolver, load_artefact("LilypadResolver").abi_hash, creator="Lilypad"
+    )
     add("LilypadModules", core)
     add("LilypadUsers")
     add("LilypadBundler", core)
@@ -312,7 +324,7 @@ def plan(
 
 
 def _core_numbers(p: DeploymentParameters) -> tuple[int, ...]:
-    """In the order of ILilypad.Parameters, after the randomness."""
+    """In the order of the core's parameters, after the randomness."""
     windows = (p.min_submit_window, p.max_submit_window, p.min_judge_window, p.max_judge_window)
     return (p.protocol_fee_bps, *windows, p.reveal_window, p.mediation_limit)
 
