@@ -26,16 +26,22 @@ from lilypad_agents.execution.jobfolder import JobFolder, kill_group
 from lilypad_agents.execution.wasm import WasmEngine
 
 COMPILE_SECONDS = 60  # for reading, checking and compiling, before the job's own time starts
+WRITE_SECONDS = 60  # for writing the result, after the program has ended
 _NEVER = float("inf")
 _ENGINE_DATA_BYTES = 512 * MIB  # interpreter, engine and copies, beside what the job's limits add up to
 
 
 @dataclass(slots=True)
 class _Child:
+    """`stage`: compile, run or write, as the child tells by one byte each. `cause` of its end: exit, timeout (of the
+    run), stuck (in another stage) or killed (asked for).
+    """
+
     folder: JobFolder
     wall_seconds: int
     notice: int
     deadline: float
+    stage: str = "compile"
     cause: str = "exit"
 
 
@@ -82,7 +88,7 @@ class ForkServer:
             elif key.data == "signal":
                 os.read(key.fd, 4096)
             else:
-                self._started(key.data)
+                self._advanced(key.data)
         self._enforce()
         self._reap()
         return True
@@ -105,14 +111,14 @@ class ForkServer:
         except OSError:  # no memory, processes or descriptors left: this job fails, the others go on
             for descriptor in pipes:
                 os.close(descriptor)
-            self._send({"event": "ended", "job": folder.label, "code": 71, "cause": "compile"})
+            self._send({"event": "ended", "job": folder.label, "code": 71, "cause": "exit"})
             return
         notice_read, notice_write, release_read, release_write = pipes
         if pid == 0:
             _child(folder, self._engine, self._empty, server, release_read, notice_write)
         os.close(notice_write)
         os.close(release_read)
-        self._children[pid] = _Child(folder, wall_seconds, notice_read, time.monotonic() + COMPILE_SECONDS, "compile")
+        self._children[pid] = _Child(folder, wall_seconds, notice_read, time.monotonic() + COMPILE_SECONDS)
         self._selector.register(notice_read, selectors.EVENT_READ, pid)
         try:
             folder.record_process(pid)
@@ -122,17 +128,22 @@ class ForkServer:
         finally:
             os.close(release_write)
 
-    def _started(self, pid: int) -> None:
+    def _advanced(self, pid: int) -> None:
+        """A child told that its program starts or has ended; each stage has its own time."""
         child = self._children[pid]
-        if os.read(child.notice, 1) and child.cause == "compile":
-            child.cause, child.deadline = "exit", time.monotonic() + child.wall_seconds
-        self._selector.unregister(child.notice)
+        if not os.read(child.notice, 1):
+            self._selector.unregister(child.notice)
+        elif child.stage == "compile":
+            child.stage, child.deadline = "run", time.monotonic() + child.wall_seconds
+        elif child.stage == "run":
+            child.stage, child.deadline = "write", time.monotonic() + WRITE_SECONDS
 
     def _enforce(self) -> None:
         now = time.monotonic()
         for pid, child in self._children.items():
             if now >= child.deadline:
-                child.cause = "timeout" if child.cause == "exit" else child.cause
+                if child.cause == "exit":
+                    child.cause = "timeout" if child.stage == "run" else "stuck"
                 child.deadline = _NEVER
                 kill_group(pid)
 
@@ -154,7 +165,7 @@ class ForkServer:
             self._finish(child, os.waitstatus_to_exitcode(status))
 
     def _finish(self, child: _Child, code: int) -> None:
-        if code == 0 and child.cause in ("exit", "compile"):
+        if code == 0 and child.cause == "exit":
             try:
                 os.replace(child.folder.partial, child.folder.result)
             except OSError:
@@ -197,7 +208,9 @@ def _run(folder: JobFolder, engine: WasmEngine, empty: str, server: int, notice:
         module = engine.compile(spec.wasm)
         sandbox.enter(bounds_for(spec.limits, len(raw)), empty, server)
         os.write(notice, b"s")
-        packed = pack_result(engine.run_compiled(module, spec, timer=False))
+        result = engine.run_compiled(module, spec, timer=False)
+        os.write(notice, b"d")
+        packed = pack_result(result)
     except ModuleBroken as broken:
         packed = pack({"failure": "module-broken", "message": broken.message}, {})
     view = memoryview(packed)

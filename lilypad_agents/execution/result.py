@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from lilypad_agents.execution.errors import NameRefused, ResultRefused
 from lilypad_agents.execution.job import ExitClass, Limits, RunResult, exit_class_of
@@ -45,9 +46,28 @@ class CountedParts:
 
 
 def result_tree(result: RunResult) -> dict[str, bytes]:
-    """The result directory as path -> bytes, to be stored as UnixFS; its root is the data id."""
+    """The result directory as path -> bytes; stored as UnixFS (see `folders`) its root is the data id."""
     tree = {"exitCode": str(result.exit_code).encode("ascii"), "stdout": result.stdout, "stderr": result.stderr}
     return tree | {f"outputs/{path}": data for path, data in result.outputs.items()}
+
+
+def folders(files: Mapping[str, bytes]) -> dict[str, Any]:
+    """Paths with slashes as nested folders, the form that UnixFS functions take: {"a/b": x} becomes {"a": {"b": x}}.
+
+    Raises ResultRefused when one path is both a file and a folder.
+    """
+    tree: dict[str, Any] = {}
+    for path, data in files.items():
+        *parents, name = path.split("/")
+        folder = tree
+        for parent in parents:
+            folder = folder.setdefault(parent, {})
+            if not isinstance(folder, dict):
+                raise ResultRefused(f"{ascii(path)[:100]} lies below a file")
+        if name in folder:
+            raise ResultRefused(f"{ascii(path)[:100]} is a file and a folder")
+        folder[name] = data
+    return tree
 
 
 def parse_result_tree(tree: Mapping[str, bytes], limits: Limits) -> ResultFiles:
@@ -79,7 +99,8 @@ def parse_result_tree(tree: Mapping[str, bytes], limits: Limits) -> ResultFiles:
 
 
 def counted_parts(manifest: Manifest, files: ResultFiles | RunResult, folder_root: FolderRoot) -> CountedParts:
-    """The parts that the module's `compare.counts` counts. `folder_root` gives the digest of a folder's dag-pb root."""
+    """The parts that the module's `compare.counts` counts. `folder_root` gives the digest of the dag-pb root of
+    a folder from its files by path."""
     counts = manifest.compare.counts
     return CountedParts(
         exit_code=files.exit_code if "exitCode" in counts else None,

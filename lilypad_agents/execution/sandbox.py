@@ -111,11 +111,34 @@ def die_with_parent(parent: int) -> None:
 
 
 def leave_network() -> bool:
-    """Moves this process and its children to come into a network namespace without devices; false when refused."""
-    libc = _libc()
-    if libc.unshare(_CLONE_NEWNET | _CLONE_NEWIPC) == 0:
+    """Moves this process and its children to come into a network namespace without devices; false when refused.
+
+    Without root rights that takes a user namespace, in which this user stays what it is. Call it from a process
+    without threads.
+    """
+    if _libc().unshare(_CLONE_NEWNET | _CLONE_NEWIPC) == 0:
         return True
-    return os.geteuid() != 0 and libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC) == 0
+    if os.geteuid() == 0 or not _child_can(_enter_user_namespace):
+        return False
+    return _attempt(_enter_user_namespace)
+
+
+def _enter_user_namespace() -> None:
+    user, group = os.geteuid(), os.getegid()
+    if _libc().unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    # Unmapped, this user could create no files, such as results.
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+            file.write(text)
+
+
+def _child_can(step: Callable[[], object]) -> bool:
+    """Tries an irreversible step in a child first: some systems refuse it half way."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if _attempt(step) else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def keep_only(descriptors: Iterable[int]) -> None:

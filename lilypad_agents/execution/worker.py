@@ -32,10 +32,10 @@ from lilypad_agents.execution.plainfile import read_plain
 from lilypad_agents.execution.schedule import ENGINE_ID, FUEL_SCHEDULE
 
 START_SECONDS = 20
-# After its compile and wall time a job gets this long until the whole fork server counts as hanging.
-HANG_SECONDS = 15
-COMPILE_SECONDS = 60
+# Beside its wall time a job gets this long, for compiling and writing, until its fork server counts as hanging.
+HANG_SECONDS = 150
 _MAX_SPEC_FILE = 1 << 36
+_NEVER = float("inf")
 
 
 @dataclass(slots=True)
@@ -177,10 +177,12 @@ class WorkerPool:
         with self._lock:
             return [job for job in self._running.values() if job.server is server]
 
-    def _oldest_deadline(self, server: _Server) -> float | None:
+    def _oldest_deadline(self, server: _Server) -> float:
         """Monotonic time in s at which a running job proves that its fork server hangs."""
-        ends = [job.submitted + COMPILE_SECONDS + job.limits.wall_seconds for job in self._jobs_of(server)]
-        return min(ends) + HANG_SECONDS if ends else None
+        return (
+            min((job.submitted + job.limits.wall_seconds for job in self._jobs_of(server)), default=_NEVER)
+            + HANG_SECONDS
+        )
 
     def _ended(self, server: _Server, message: Mapping[str, Any]) -> None:
         for job in self._jobs_of(server):
@@ -211,7 +213,9 @@ class WorkerPool:
             try:
                 folder = JobFolder(self._jobs, path.name)
             except UsageError:
-                shutil.rmtree(path, ignore_errors=True)
+                folder = None
+            if folder is None or path.is_symlink() or not path.is_dir():
+                _remove(path)
                 continue
             folder.stop_leftover()
             try:
@@ -223,6 +227,13 @@ class WorkerPool:
         return found, tuple(lost)
 
 
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _outcome(job: _Running, cause: str, code: object) -> JobOutcome:
     """What an ended child means; a job that passed its wall time is a result, everything else odd a failure."""
     label = job.folder.label
@@ -230,12 +241,9 @@ def _outcome(job: _Running, cause: str, code: object) -> JobOutcome:
         return JobOutcome(label, result=timeout_result(job.limits))
     if job.killed or cause == "killed":
         return JobOutcome(label, failure="killed", message="ended on request")
-    if cause == "compile" and code != 0:
-        return JobOutcome(
-            label, failure="crashed", message=f"the worker ended while it prepared the job (status {code})"
-        )
     if code != 0:
-        return JobOutcome(label, failure="crashed", message=f"the worker ended without a result (status {code})")
+        reason = "took too long to compile the module or to write the result" if cause == "stuck" else "ended early"
+        return JobOutcome(label, failure="crashed", message=f"the worker {reason} (status {code})")
     try:
         return _read_outcome(job.folder, job.limits)
     except (OSError, LilypadError) as failure:
@@ -278,7 +286,7 @@ class _Server:
         folder: Path,
         ended: Callable[[_Server, Mapping[str, Any]], None],
         gone: Callable[[_Server], None],
-        deadline: Callable[[_Server], float | None],
+        deadline: Callable[[_Server], float],
     ) -> None:
         self._ended, self._gone, self._deadline = ended, gone, deadline
         self._ready = threading.Event()
@@ -347,8 +355,7 @@ class _Server:
         try:
             while True:
                 # Until it is ready its starter holds the pool's lock.
-                deadline = self._deadline(self) if self._ready.is_set() else None
-                if deadline is not None and time.monotonic() > deadline:
+                if self._ready.is_set() and time.monotonic() > self._deadline(self):
                     break
                 if not poller.poll(1000):
                     continue

@@ -9,6 +9,7 @@ import unicodedata
 import pytest
 from execution_support import LIMITS, document
 
+from lilypad_agents.content.importer import tree_cid
 from lilypad_agents.execution.compare import SUPPORTED_POLICIES, check_policy, same_result
 from lilypad_agents.execution.display import printable
 from lilypad_agents.execution.errors import NameRefused, PolicyUnsupported, ResultRefused, ScheduleUnsupported
@@ -17,7 +18,13 @@ from lilypad_agents.execution.manifest import POLICIES, Compare, parse_manifest
 from lilypad_agents.execution.metering import units
 from lilypad_agents.execution.names import check_path, is_nfc
 from lilypad_agents.execution.receipt import Receipt, parse_receipt, run_facts, sign_receipt, verify_receipt
-from lilypad_agents.execution.result import counted_parts, declared_output_problems, parse_result_tree, result_tree
+from lilypad_agents.execution.result import (
+    counted_parts,
+    declared_output_problems,
+    folders,
+    parse_result_tree,
+    result_tree,
+)
 from lilypad_agents.execution.schedule import ENGINE_ID, FUEL_SCHEDULE
 from lilypad_agents.execution.strictjson import canonical
 
@@ -82,6 +89,27 @@ def test_tree__with_an_oddity__is_refused_with_a_reason(change):
     with pytest.raises(ResultRefused) as refused:
         parse_result_tree(tree, LIMITS)
     assert refused.value.message
+
+
+def test_folders__paths__become_nested_and_collisions_are_refused():
+    assert folders({"a/b/c": b"1", "a/d": b"2", "e": b"3"}) == {"a": {"b": {"c": b"1"}, "d": b"2"}, "e": b"3"}
+    for files in ({"a": b"", "a/b": b""}, {"a/b": b"", "a": b""}):
+        with pytest.raises(ResultRefused):
+            folders(files)
+
+
+def test_data_id__of_a_run__is_the_unixfs_root_that_content_makes():
+    """Protocol 5.2: the vector of the notes, through both packages."""
+    tree = result_tree(result(stdout=b"hello\n", stderr=b"", outputs={}))
+    assert str(tree_cid(folders(tree))) == "bafybeiegck5ddc55kuno7eigzpj5qpvjuntcosyjjkjzbjprrkegnvx3b4"
+
+
+def test_names__that_a_job_may_write__are_names_that_content_takes():
+    """No result can be made that cannot be stored: one full folder of the longest names, and the deepest path."""
+    widest = {f"{number:04}" + "x" * 190: b"" for number in range(1000)}
+    deepest = {"/".join("d" * 31): b""}
+    for outputs in (widest, deepest):
+        tree_cid(folders(result_tree(result(outputs=outputs))))
 
 
 def root(files) -> bytes:

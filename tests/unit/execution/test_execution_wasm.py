@@ -132,10 +132,12 @@ BROKEN = {
         '(module (import "env" "f" (func)) (memory (export "memory") 1) (func (export "_start")))'
     ),
     "unknown wasi function": wat(
-        '(module (import "wasi_snapshot_preview1" "teleport" (func)) (memory (export "memory") 1) (func (export "_start")))'
+        '(module (import "wasi_snapshot_preview1" "teleport" (func))'
+        ' (memory (export "memory") 1) (func (export "_start")))'
     ),
     "wrong import type": wat(
-        '(module (import "wasi_snapshot_preview1" "fd_write" (func)) (memory (export "memory") 1) (func (export "_start")))'
+        '(module (import "wasi_snapshot_preview1" "fd_write" (func))'
+        ' (memory (export "memory") 1) (func (export "_start")))'
     ),
     "imported memory": wat('(module (import "env" "memory" (memory 1)) (func (export "_start")))'),
     "no memory": wat('(module (func (export "_start")))'),
@@ -161,7 +163,8 @@ def test_run__module_that_no_engine_can_run__is_broken(engine, name):
 def test_run__start_function__is_fuelled_and_cannot_reach_memory_by_host_calls(engine):
     spin = wat('(module (memory (export "memory") 1) (func $s (loop (br 0))) (start $s) (func (export "_start")))')
     assert engine.run(job(spin)).exit_class is ExitClass.FUEL
-    more = "(func $early (if (i32.ne (call $random_get (i32.const 0) (i32.const 8)) (i32.const 21)) (then unreachable))) (start $early)"
+    check = "(i32.ne (call $random_get (i32.const 0) (i32.const 8)) (i32.const 21))"
+    more = f"(func $early (if {check} (then unreachable))) (start $early)"
     assert engine.run(job(program("", "random_get", more=more))).exit_class is ExitClass.OK
 
 
@@ -245,7 +248,9 @@ def _fields(spec):
 
 
 def test_random__stream__is_shake_256_of_seed_and_counter(engine):
-    body = "(drop (call $random_get (i32.const 0) (i32.const 100))) (drop (call $random_get (i32.const 100) (i32.const 28)))"
+    body = "".join(
+        f"(drop (call $random_get (i32.const {at}) (i32.const {size})))" for at, size in ((0, 100), (100, 28))
+    )
     seed = bytes(range(32))
     result = engine.run(job(program(body + write_all(128), "random_get", "fd_write"), seed=seed))
     blocks = [hashlib.shake_256(seed + n.to_bytes(8, "big")).digest(size) for n, size in ((0, 100), (1, 28))]

@@ -95,6 +95,16 @@ def test_submit__stopped_job__is_ended_at_its_wall_time(pool):
     wait_gone(pid)
 
 
+def test_submit__job_stuck_before_its_run__is_a_crash_and_no_result(pool, monkeypatch, tmp_path):
+    """A machine that does not get the module compiled in time has no timeout of the job to report."""
+    boot = worker._BOOT.replace(
+        "sys.exit(main", "import lilypad_agents.execution.forkserver as f; f.COMPILE_SECONDS = 0; sys.exit(main"
+    )
+    monkeypatch.setattr(worker, "_BOOT", boot)
+    outcome = pool.submit("a", job(FOREVER.wasm)).wait(WAIT)
+    assert (outcome.result, outcome.failure) == (None, "crashed") and "compile" in outcome.message
+
+
 def test_submit__more_than_capacity__is_refused_until_a_slot_is_free(pool):
     """beh:J8: never more than the capacity."""
     first, second = pool.submit("a", FOREVER), pool.submit("b", FOREVER)
@@ -193,7 +203,7 @@ def test_fork_server__no_process_can_be_made__fails_that_job_only(tmp_path, monk
     server = forkserver.ForkServer(theirs, tmp_path, True)
     server._fork(JobFolder(tmp_path, "a"), 1)
     (message,) = wire.Decoder().feed(ours.recv(1000))
-    assert message == {"event": "ended", "job": "a", "code": 71, "cause": "compile"}
+    assert message == {"event": "ended", "job": "a", "code": 71, "cause": "exit"}
     server._selector.close()
     assert len(os.listdir("/proc/self/fd")) == before
     ours.close()
@@ -202,7 +212,6 @@ def test_fork_server__no_process_can_be_made__fails_that_job_only(tmp_path, monk
 
 def test_crash__fork_server_hangs__is_killed_after_the_job_must_have_ended(pool, monkeypatch):
     """flt:F37: a stopped fork server does not stop the agent."""
-    monkeypatch.setattr(worker, "COMPILE_SECONDS", 1)
     monkeypatch.setattr(worker, "HANG_SECONDS", 1)
     pool.submit("warm", job(HELLO)).wait(WAIT)
     os.kill(pool._server._process.pid, signal.SIGSTOP)
@@ -349,10 +358,12 @@ def test_recover__odd_things_in_the_folder__are_cleared_away(tmp_path):
     good.create(pack_spec(FOREVER))
     good.result.write_bytes(result)
     (jobs / ".partial-thing").mkdir()
+    (jobs / "a-file").write_text("")
+    (jobs / "a-link").symlink_to(tmp_path)
     with WorkerPool(1, tmp_path) as pool:
         assert set(pool.recovered) == {"good"}
         assert set(pool.lost) == {"longer", "noise", "empty", "linked", "cut"}
-        assert [path.name for path in jobs.iterdir()] == ["good"]
+        assert [path.name for path in jobs.iterdir()] == ["good"] and (tmp_path / "elsewhere").exists()
 
 
 def result_bytes(**changes):
