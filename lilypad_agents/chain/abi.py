@@ -73,7 +73,7 @@ class Parameter:
 
 
 def _record(names: Sequence[str]) -> Any:
-    return namedtuple("Record", [name or f"_{index}" for index, name in enumerate(names)], rename=True)  # type: ignore[misc]
+    return namedtuple("Record", [name or f"_{index}" for index, name in enumerate(names)], rename=True)
 
 
 def _lower(parameter: Parameter, kind: str, value: Any) -> Any:

@@ -42,7 +42,16 @@ class AnvilConfig:
 
     def arguments(self, port: int) -> list[str]:
         """The command line after the program."""
-        values = ["--host", self.host, "--port", str(port), "--chain-id", str(self.chain_id), "--hardfork", self.hardfork]
+        values = [
+            "--host",
+            self.host,
+            "--port",
+            str(port),
+            "--chain-id",
+            str(self.chain_id),
+            "--hardfork",
+            self.hardfork,
+        ]
         values += ["--accounts", str(self.accounts)]
         if self.block_time_s is not None:
             values += ["--block-time", str(self.block_time_s)]
@@ -110,7 +119,9 @@ class Anvil:
                 start_new_session=detach,
             )
         except OSError as error:
-            raise DevelopmentChainFailed(f"The chain program {self.binary} does not start: {error.strerror}.") from error
+            raise DevelopmentChainFailed(
+                f"The chain program {self.binary} does not start: {error.strerror}."
+            ) from error
         finally:
             if not isinstance(output, int):
                 output.close()

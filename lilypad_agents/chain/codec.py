@@ -12,7 +12,9 @@ from lilypad_agents.chain.transport import EndpointFailure, HttpAnswer
 
 _HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 _REVERTED = re.compile(r"revert", re.IGNORECASE)
-_TOO_MANY = re.compile(r"too many requests|rate limit|request limit|exceeded.*(?:per second|quota|capacity)", re.IGNORECASE)
+_TOO_MANY = re.compile(
+    r"too many requests|rate limit|request limit|exceeded.*(?:per second|quota|capacity)", re.IGNORECASE
+)
 
 
 class Call(NamedTuple):
@@ -97,7 +99,8 @@ def _outcome(entry: dict[str, Any], label: str) -> Outcome:
     if not isinstance(error, dict):
         raise EndpointFailure("sent an error of unknown form")
     message, data = str(error.get("message", "")), error.get("data")
-    rpc_code = error.get("code") if isinstance(error.get("code"), int) else 0
+    code = error.get("code")
+    rpc_code = code if isinstance(code, int) else 0
     if rpc_code == 429 or (rpc_code == -32005 and _TOO_MANY.search(message)):
         raise EndpointFailure("limits the rate (JSON-RPC error)", limited=True)
     reverted = revert_data(rpc_code, message, data)

@@ -48,10 +48,12 @@ class Contract:
         function = self.abi.function(name, len(arguments))
         return PreparedCall(self, function, function.encode(*arguments))
 
-    def call(self, name: str, *arguments: Any, block: BlockId = "latest", sender: str | None = None, value: int = 0) -> Any:
+    def call(
+        self, name: str, *arguments: Any, block: BlockId = "latest", sender: str | None = None, value: int = 0
+    ) -> Any:
         """The decoded result of a view call at `block` (a moment or 32-byte hash pins it against reorganisations).
 
-        Raises ContractReverted with the decoded error, NoContractCode, RpcError (the node does not have the block), AbiError.
+        Raises ContractReverted with the decoded error, NoContractCode, RpcError (the node lacks the block), AbiError.
         """
         result = call_many(self.rpc, [self.prepare(name, *arguments)], block, sender=sender, value=value)[0]
         if isinstance(result, Exception):
@@ -79,7 +81,9 @@ def call_many(
 def _read(call: PreparedCall, outcome: Any) -> Any:
     if isinstance(outcome, ContractReverted):
         decoded = call.contract.errors.decode(outcome.data)
-        return ContractReverted(outcome.data, decoded=decoded, contract=call.contract.abi.name, function=call.function.name)
+        return ContractReverted(
+            outcome.data, decoded=decoded, contract=call.contract.abi.name, function=call.function.name
+        )
     if isinstance(outcome, RpcError):
         raise outcome
     data = to_bytes(outcome)

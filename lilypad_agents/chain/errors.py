@@ -19,8 +19,8 @@ __all__ = [
     "DatabaseUnusable",
     "DeadlinePassed",
     "DeploymentMismatch",
-    "DiskFull",
     "DevelopmentChainFailed",
+    "DiskFull",
     "FeeCapReached",
     "InsufficientFunds",
     "KeyUnusable",
@@ -52,9 +52,7 @@ class ContractReverted(LilypadError):
     hint = "The contract's state does not allow this now; the name and the arguments say why."
     exit_code = 10
 
-    def __init__(
-        self, data: bytes, *, decoded: DecodedError | None = None, message: str = "", **figures: Any
-    ) -> None:
+    def __init__(self, data: bytes, *, decoded: DecodedError | None = None, message: str = "", **figures: Any) -> None:
         text = str(decoded) if decoded is not None else message or f"reverted with 0x{data.hex()}"
         super().__init__(f"The contract reverted: {text}", data="0x" + data.hex(), **figures)
         self.data = data
@@ -72,7 +70,10 @@ class ChainReset(ConfigurationError):
     """The local chain is another one than the database knows (other genesis); figures: expected, found."""
 
     code = "chain-reset"
-    hint = "Start clean: stop the agent, move its data folder aside and start it again (on the devnet: `lilypad devnet reset`)."
+    hint = (
+        "Start clean: stop the agent, move its data folder aside and start it again "
+        "(on the devnet: `lilypad devnet reset`)."
+    )
 
 
 class DeploymentMismatch(ConfigurationError):

@@ -37,12 +37,12 @@ def first_fees(market: FeeMarket, cap: Wei) -> Fees | None:
 def raised_fees(old: Fees, market: FeeMarket, cap: Wei) -> Fees | None:
     """Fees of a replacement, or None when the cap leaves no room for a rise that a node accepts."""
     least = Fees(raise_up(old.max_fee), raise_up(old.tip))
-    tip = max(least.tip, market.tip)
+    tip = int(max(least.tip, market.tip))
     max_fee = min(cap, max(least.max_fee, 2 * market.base_fee + tip))
-    if max_fee < least.max_fee:
-        return None
     tip = min(tip, max_fee)
-    return Fees(Wei(max_fee), Wei(tip)) if tip >= least.tip else None
+    if max_fee < least.max_fee or tip < least.tip:
+        return None
+    return Fees(Wei(max_fee), Wei(tip))
 
 
 def raise_up(amount: Wei) -> Wei:

@@ -191,7 +191,8 @@ class LogCursor:
         if rows and bytes(rows[0]["genesis"]) != genesis:
             stored = bytes(rows[0]["genesis"])
             raise ChainReset(
-                f"The chain {chain_id} was started anew: its first block is 0x{genesis.hex()}, the database was built on 0x{stored.hex()}.",
+                f"The chain {chain_id} was started anew: its first block is 0x{genesis.hex()}, "
+                f"the database was built on 0x{stored.hex()}.",
                 expected="0x" + stored.hex(),
                 found="0x" + genesis.hex(),
             )
@@ -239,7 +240,9 @@ class LogCursor:
         if fetched is None:
             self._inconsistent += 1
             if self._inconsistent >= _INCONSISTENT_LIMIT:
-                raise RpcError(f"The node contradicts itself about the blocks {first} to {last}.", first=first, last=last)
+                raise RpcError(
+                    f"The node contradicts itself about the blocks {first} to {last}.", first=first, last=last
+                )
             return None
         self._inconsistent = 0
         if last - first + 1 >= self._span:
@@ -328,7 +331,8 @@ class LogCursor:
         with self._database.transaction() as sql:
             above = (self._name, place.number)
             rows = sql.execute(
-                f"SELECT {_COLUMNS} FROM chain_log WHERE cursor = ? AND block_number > ? ORDER BY block_number, log_index", above
+                f"SELECT {_COLUMNS} FROM chain_log WHERE cursor = ? AND block_number > ? ORDER BY block_number, log_index",
+                above,
             ).fetchall()
             removed = list(self._decoded(rows))
             sql.execute("DELETE FROM chain_log WHERE cursor = ? AND block_number > ?", above)
@@ -342,7 +346,13 @@ class LogCursor:
             replaced=replaced,
         )
         deep = replaced and reorganisation.depth > self._config.confirmations > 0
-        self._notify("chain_reorganised", alert=deep, depth=reorganisation.depth, removed=len(removed), common=str(reorganisation.common))
+        self._notify(
+            "chain_reorganised",
+            alert=deep,
+            depth=reorganisation.depth,
+            removed=len(removed),
+            common=str(reorganisation.common),
+        )
         return reorganisation, removed
 
     def _common(self, head: ChainMoment) -> tuple[_Place | None, bool]:
@@ -352,7 +362,7 @@ class LogCursor:
             (self._name, head.number),
         )
         replaced, start = False, 0
-        for size in (4 ** exponent for exponent in count(1)):
+        for size in (4**exponent for exponent in count(1)):
             group = rows[start : start + min(size, 256)]
             if not group:
                 return None, replaced
@@ -368,7 +378,8 @@ class LogCursor:
 
     def events(self, event: str | None = None, *, topic1: bytes | None = None) -> Iterator[DecodedEvent]:
         """Stored events in chain order, all or those of one name and first indexed argument (32 bytes)."""
-        sql, values = f"SELECT {_COLUMNS} FROM chain_log WHERE cursor = ?", [self._name]
+        sql = f"SELECT {_COLUMNS} FROM chain_log WHERE cursor = ?"
+        values: list[str | bytes] = [self._name]
         for column, value in (("event", event), ("topic1", topic1)):
             if value is not None:
                 sql += f" AND {column} = ?"
@@ -381,7 +392,8 @@ class LogCursor:
         A reorganisation deletes rows; a reader that keeps derived state listens to `removed_logs` as well.
         """
         rows = self._database.query(
-            f"SELECT {_COLUMNS} FROM chain_log WHERE cursor = ? AND seq > ? ORDER BY seq LIMIT ?", (self._name, sequence, limit)
+            f"SELECT {_COLUMNS} FROM chain_log WHERE cursor = ? AND seq > ? ORDER BY seq LIMIT ?",
+            (self._name, sequence, limit),
         )
         return [(row["seq"], event) for row in rows for event in self._decoded([row])]
 
@@ -420,7 +432,7 @@ def _row(log: Any) -> dict[str, Any]:
     try:
         if max(quantity(log["blockNumber"]), quantity(log["logIndex"])) >= 2**63:
             raise ValueError("a number out of range")
-        topics = [to_bytes(topic) for topic in log["topics"]]
+        topics: list[bytes | None] = [to_bytes(topic) for topic in log["topics"]]
         topics += [None] * (4 - len(topics))
         return {
             "block_number": quantity(log["blockNumber"]),

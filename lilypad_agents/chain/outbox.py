@@ -21,23 +21,46 @@ from lilypad_agents.chain.abi import ErrorTable
 from lilypad_agents.chain.clock import ChainMoment
 from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.chain.database import Database
-from lilypad_agents.chain.errors import ChainReset, ContractReverted, DatabaseCorrupt, FeeCapReached, RpcError, TransactionTimeout
+from lilypad_agents.chain.errors import (
+    ContractReverted,
+    DatabaseCorrupt,
+    FeeCapReached,
+    RpcError,
+    TransactionTimeout,
+)
 from lilypad_agents.chain.fees import Fees, covers, first_fees, raised_fees
 from lilypad_agents.chain.keys import Signer
 from lilypad_agents.chain.outbox_chain import OutboxChain, View
+from lilypad_agents.chain.outbox_identity import bind_to_key, require_genesis
 from lilypad_agents.chain.outbox_store import Action, ActionId, Attempt, OutboxStore, Receipt, State
-from lilypad_agents.chain.outbox_types import Failed, Mined, OutboxConfig, Pending, PumpReport, Status, late, stored_error
+from lilypad_agents.chain.outbox_types import (
+    Failed,
+    Mined,
+    OutboxConfig,
+    Pending,
+    PumpReport,
+    Status,
+    late,
+    stored_error,
+)
 from lilypad_agents.chain.rpc import Rpc
 from lilypad_agents.chain.transaction import FeeMarketTransaction
 from lilypad_agents.chain.types import ChainId, Notify, Wei, silent
-from lilypad_agents.errors import ChainUnreachable, ConfigurationError, InsufficientFunds, LilypadError
+from lilypad_agents.errors import ChainUnreachable, InsufficientFunds, LilypadError
 
 __all__ = ["ActionId", "Failed", "Mined", "Outbox", "OutboxConfig", "Pending", "PumpReport", "Receipt", "Status"]
 
 _FILLER = "filler:"
 _TRANSFER_GAS = 21_000
 _HARMLESS = ("already known", "known transaction", "already imported", "nonce too low", "nonce is too low")
-_NEVER_VALID = ("intrinsic gas", "exceeds block gas limit", "gas limit too high", "oversized", "invalid sender", "invalid chain")
+_NEVER_VALID = (
+    "intrinsic gas",
+    "exceeds block gas limit",
+    "gas limit too high",
+    "oversized",
+    "invalid sender",
+    "invalid chain",
+)
 
 
 class Outbox:
@@ -74,7 +97,7 @@ class Outbox:
         self._simulated: dict[ActionId, tuple[int, int]] = {}  # head number and failures of fruitless simulations
         self._last_head: ChainMoment | None = None
         self._closed_some = False
-        self._bind_to_key()
+        bind_to_key(self._store, f"{chain_id}:{signer.address}")
 
     # --- what agents call ----------------------------------------------------------------------------------------
 
@@ -195,7 +218,7 @@ class Outbox:
         if self._last_head is None:
             self._warn_of_unknown(view)
         if self._reorganised(view.head):
-            self._require_genesis()
+            require_genesis(self._store, self._chain.genesis(), self._chain_id)
             self._recheck_included()
             self._sent_at.clear()
         self._last_head = view.head
@@ -304,7 +327,11 @@ class Outbox:
         if view.head.number - user.block < self.config.confirmations:
             return
         self._notify(
-            "outbox_foreign_transaction", alert=True, key=action.key, nonce=action.nonce, transaction="0x" + user.hash.hex()
+            "outbox_foreign_transaction",
+            alert=True,
+            key=action.key,
+            nonce=action.nonce,
+            transaction="0x" + user.hash.hex(),
         )
         if action.key.startswith(_FILLER):
             self._store.close(action)
@@ -351,7 +378,9 @@ class Outbox:
             if fees is None:
                 self._block(action, _fee_wait(view, cap))
                 continue
-            signed.append((action, self._sign(action, nonce, attempt.gas, fees, view, cancels=cancel or attempt.cancels)))
+            signed.append(
+                (action, self._sign(action, nonce, attempt.gas, fees, view, cancels=cancel or attempt.cancels))
+            )
         if signed:
             self._save([attempt for _, attempt in signed])
             for action, attempt in signed:
@@ -536,7 +565,7 @@ class Outbox:
         elif not isinstance(self._blocked.get(action.key), FeeCapReached):  # the better reason for the same refusal
             self._block(action, refusal)
 
-    # --- states and identity -----------------------------------------------------------------------------------------
+    # --- states -----------------------------------------------------------------------------------------
 
     def _status_of(self, action: Action) -> Status:
         if action.state is State.FAILED or (action.confirmed and action.error):
@@ -546,29 +575,6 @@ class Outbox:
             return Mined(action.receipt)
         hashes = tuple(attempt.hash for attempt in self._store.attempts([action])[action.id])
         return Pending(action.state, action.nonce, hashes, self._blocked.get(action.key))
-
-    def _bind_to_key(self) -> None:
-        identity = f"{self._chain_id}:{self._signer.address}"
-        stored = self._store.meta("identity")
-        if stored is None:
-            self._store.set_meta("identity", identity)
-        elif stored != identity:
-            raise ConfigurationError(
-                f"The database holds the transactions of {stored} (chain:account), not of {identity}.",
-                hint="Give each key and chain its own data folder.",
-            )
-
-    def _require_genesis(self) -> None:
-        """Stops before stored transactions reach a chain that was started anew under the same id."""
-        found, stored = self._chain.genesis().hex(), self._store.meta("genesis")
-        if stored is None:
-            self._store.set_meta("genesis", found)
-        elif stored != found:
-            raise ChainReset(
-                f"The chain {self._chain_id} was started anew; the outbox holds transactions of the old one.",
-                expected="0x" + stored,
-                found="0x" + found,
-            )
 
 
 def _value(action: Action, attempt: Attempt) -> int:

@@ -19,7 +19,7 @@ _SCAN_BLOCKS = 2_000
 
 @dataclass(frozen=True)
 class View:
-    """The account and the fee market at one moment. `next_nonce` counts mined transactions, `pending_nonce` the pool's too."""
+    """The account and the fee market at one moment: `next_nonce` counts mined transactions, `pending_nonce` the pool's too."""
 
     head: ChainMoment
     next_nonce: int
@@ -97,7 +97,9 @@ class OutboxChain:
 
     def knows(self, attempts: Sequence[Attempt]) -> set[bytes]:
         """Which attempts the node has, mined or waiting."""
-        outcomes = self._rpc.batch([Call("eth_getTransactionByHash", ("0x" + attempt.hash.hex(),)) for attempt in attempts])
+        outcomes = self._rpc.batch(
+            [Call("eth_getTransactionByHash", ("0x" + attempt.hash.hex(),)) for attempt in attempts]
+        )
         return {a.hash for a, outcome in zip(attempts, outcomes, strict=True) if isinstance(outcome, dict)}
 
     def nonce_user(self, nonce: int, since_block: int, head: ChainMoment) -> NonceUser | None:
@@ -172,7 +174,9 @@ class OutboxChain:
 
     def broadcast(self, attempts: Sequence[Attempt]) -> list[RpcError | None]:
         """Sends stored bytes, in one request; None where the node took them, else its error."""
-        outcomes = self._rpc.batch([Call("eth_sendRawTransaction", ("0x" + attempt.raw.hex(),)) for attempt in attempts])
+        outcomes = self._rpc.batch(
+            [Call("eth_sendRawTransaction", ("0x" + attempt.raw.hex(),)) for attempt in attempts]
+        )
         return [_refusal(outcome) for outcome in outcomes]
 
 

@@ -130,10 +130,14 @@ class OutboxStore:
                 (key, recipient, data, str(value), gas, deadline, State.QUEUED.value),
             )
 
-    def queue_again(self, key: str, recipient: bytes, data: bytes, value: Wei, gas: int | None, deadline: int | None) -> None:
+    def queue_again(
+        self, key: str, recipient: bytes, data: bytes, value: Wei, gas: int | None, deadline: int | None
+    ) -> None:
         """Puts an action back with (perhaps new) content, and forgets its old attempts. Only for failed ones."""
         with self.transaction() as sql:
-            sql.execute("DELETE FROM outbox_attempt WHERE action = (SELECT id FROM outbox_action WHERE key = ?)", (key,))
+            sql.execute(
+                "DELETE FROM outbox_attempt WHERE action = (SELECT id FROM outbox_action WHERE key = ?)", (key,)
+            )
             sql.execute(
                 "UPDATE outbox_action SET recipient = ?, data = ?, value = ?, gas = ?, deadline = ?, state = ?, "
                 "nonce = NULL, signed_block = NULL, mined_block = NULL, confirmed = 0, receipt = NULL, error = NULL "
@@ -161,7 +165,8 @@ class OutboxStore:
     def queued(self, limit: int) -> list[Action]:
         """The nearest deadlines first, then the oldest."""
         rows = self._database.query(
-            "SELECT * FROM outbox_action WHERE state = 'queued' ORDER BY deadline IS NULL, deadline, id LIMIT ?", (limit,)
+            "SELECT * FROM outbox_action WHERE state = 'queued' ORDER BY deadline IS NULL, deadline, id LIMIT ?",
+            (limit,),
         )
         return [_action(row) for row in rows]
 
@@ -173,7 +178,8 @@ class OutboxStore:
     def to_confirm(self, block: int) -> list[Action]:
         """Included actions, not yet confirmed, whose receipt is at or below `block`."""
         rows = self._database.query(
-            "SELECT * FROM outbox_action WHERE state = 'included' AND confirmed = 0 AND mined_block <= ? ORDER BY id", (block,)
+            "SELECT * FROM outbox_action WHERE state = 'included' AND confirmed = 0 AND mined_block <= ? ORDER BY id",
+            (block,),
         )
         return [_action(row) for row in rows]
 
@@ -213,7 +219,17 @@ class OutboxStore:
             for a in attempts:
                 sql.execute(
                     "INSERT INTO outbox_attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (a.hash, a.action, a.nonce, a.raw, a.gas, str(a.fees.max_fee), str(a.fees.tip), a.cancels, a.signed_block),
+                    (
+                        a.hash,
+                        a.action,
+                        a.nonce,
+                        a.raw,
+                        a.gas,
+                        str(a.fees.max_fee),
+                        str(a.fees.tip),
+                        a.cancels,
+                        a.signed_block,
+                    ),
                 )
                 sql.execute(
                     "UPDATE outbox_action SET state = ?, nonce = ?, signed_block = ? WHERE id = ?",
@@ -249,7 +265,9 @@ class OutboxStore:
         if not self._database.query(f"SELECT 1 FROM outbox_action WHERE {chosen} LIMIT 1", (block,)):
             return 0
         with self.transaction() as sql:
-            sql.execute(f"DELETE FROM outbox_attempt WHERE action IN (SELECT id FROM outbox_action WHERE {chosen})", (block,))
+            sql.execute(
+                f"DELETE FROM outbox_attempt WHERE action IN (SELECT id FROM outbox_action WHERE {chosen})", (block,)
+            )
             done = f"UPDATE outbox_action SET state = iif(error IS NULL, 'done', 'failed') WHERE {chosen}"
             return int(sql.execute(done, (block,)).rowcount)
 

@@ -1,9 +1,10 @@
 """Lean JSON-RPC client over several endpoints, with one explicit time limit for a call and all its retries.
 
 The endpoints are used in the order given. One that fails pauses (with jitter, longer each time, or as long as its
-Retry-After says) and the next takes over. On every new connection, at every failover and every few seconds, the chain id rides along
-in the same HTTP request; an endpoint on another chain is refused by both ids. While there are several endpoints, their
-heads are compared in the background: one that is too many blocks behind leaves the pool until it has caught up.
+Retry-After says) and the next takes over. On every new connection, at every failover and every few seconds, the chain
+id rides along in the same HTTP request; an endpoint on another chain is refused by both ids. While there are several
+endpoints, their heads are compared in the background: one that is too many blocks behind leaves the pool until it has
+caught up. (An endpoint that claims a head far above the truth would empty the pool: use only endpoints you chose.)
 
 Thread safe and synchronous: an agent's loop needs no event loop, and parallel callers get parallel connections.
 """
@@ -385,7 +386,9 @@ class Rpc:
     def _mark_lagging(self) -> None:
         horizon = self._clock() - 3 * self.config.head_check_s - 2 * self.config.attempt_timeout_s
         for endpoint in self._endpoints:
-            peers = [e.head for e in self._endpoints if e is not endpoint and e.head is not None and e.head_at >= horizon]
+            peers = [
+                e.head for e in self._endpoints if e is not endpoint and e.head is not None and e.head_at >= horizon
+            ]
             if endpoint.head is None or endpoint.head_at < horizon:
                 continue
             target = max(peers) - self.config.head_lag_blocks if peers else endpoint.catch_up_to
@@ -394,10 +397,14 @@ class Rpc:
                 continue
             endpoint.catch_up_to = target if lags else None
             event = "rpc_endpoint_lags" if lags else "rpc_endpoint_caught_up"
-            self._notify(event, alert=lags, endpoint=endpoint.url.label, head=endpoint.head, best=max(peers, default=None))
+            self._notify(
+                event, alert=lags, endpoint=endpoint.url.label, head=endpoint.head, best=max(peers, default=None)
+            )
 
     def _compare_settled_block(self) -> None:
-        taking_part = [e for e in self._endpoints if e.catch_up_to is None and e.head is not None and e.wrong_chain is None]
+        taking_part = [
+            e for e in self._endpoints if e.catch_up_to is None and e.head is not None and e.wrong_chain is None
+        ]
         if len(taking_part) < 2:
             return
         number = min(e.head or 0 for e in taking_part) - self.config.agree_depth_blocks

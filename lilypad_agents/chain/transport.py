@@ -156,9 +156,7 @@ class _DeadlineBackend(httpcore.NetworkBackend):
 class Connection:
     """One connection, used by one thread at a time."""
 
-    def __init__(
-        self, url: EndpointUrl, max_body: int, clock: Callable[[], float], tls: ssl.SSLContext | None
-    ) -> None:
+    def __init__(self, url: EndpointUrl, max_body: int, clock: Callable[[], float], tls: ssl.SSLContext | None) -> None:
         self._url = url
         self._max_body = max_body
         self._clock = clock

@@ -30,11 +30,21 @@ OpenCursor = Callable[..., LogCursor]
 def open_cursor(tmp_path: Path, rpc: Rpc, emitter: Contract, events: Events) -> OpenCursor:
     """Opens the cursor on the emitter's events; again after a "restart" when called twice."""
 
-    def open_(*, rpc: Rpc = rpc, path: str = "cursor.sqlite", start_block: int = 0, crash: Any = None, names: Any = None, **limits: Any) -> LogCursor:
+    def open_(
+        *,
+        rpc: Rpc = rpc,
+        path: str = "cursor.sqlite",
+        start_block: int = 0,
+        crash: Any = None,
+        names: Any = None,
+        **limits: Any,
+    ) -> LogCursor:
         options = {} if crash is None else {"crash": crash}
         source = EventSource(emitter.address.lower(), EMITTER_ABI, names)
         database = Database.open(tmp_path / path)
-        return LogCursor(database, rpc, [source], start_block=start_block, config=CursorConfig(**limits), notify=events, **options)
+        return LogCursor(
+            database, rpc, [source], start_block=start_block, config=CursorConfig(**limits), notify=events, **options
+        )
 
     return open_
 
@@ -109,7 +119,9 @@ def test_advance__only_some_events_wanted__others_are_not_read(emitter: Contract
 
 
 @pytest.mark.parametrize("depth", [1, 3, 6])
-def test_advance__reorganisation__removes_and_reads_anew(emitter: Contract, open_cursor: OpenCursor, depth: int, events: Events) -> None:
+def test_advance__reorganisation__removes_and_reads_anew(
+    emitter: Contract, open_cursor: OpenCursor, depth: int, events: Events
+) -> None:
     """flt:F15 Walks back to the common block, deletes what came after, and reports it."""
     mine(emitter.rpc, 3)
     mark(emitter, *range(1, 9))
@@ -125,7 +137,9 @@ def test_advance__reorganisation__removes_and_reads_anew(emitter: Contract, open
     assert events.named("chain_reorganised")
 
 
-def test_advance__reorganisation_while_away__noticed_after_the_restart(emitter: Contract, open_cursor: OpenCursor) -> None:
+def test_advance__reorganisation_while_away__noticed_after_the_restart(
+    emitter: Contract, open_cursor: OpenCursor
+) -> None:
     """flt:F15 beh:J3"""
     mine(emitter.rpc, 3)
     mark(emitter, 1, 2, 3)
@@ -137,7 +151,9 @@ def test_advance__reorganisation_while_away__noticed_after_the_restart(emitter: 
     assert values(open_cursor().events()) == [1, 7, 8, 9]
 
 
-def test_advance__reorganisation_deeper_than_the_confirmations__alerts(emitter: Contract, open_cursor: OpenCursor, events: Events) -> None:
+def test_advance__reorganisation_deeper_than_the_confirmations__alerts(
+    emitter: Contract, open_cursor: OpenCursor, events: Events
+) -> None:
     """flt:F17 Loud alert, state rebuilt (snapshot and revert)."""
     mine(emitter.rpc, 2)
     snapshot = emitter.rpc.request("evm_snapshot")
@@ -152,7 +168,9 @@ def test_advance__reorganisation_deeper_than_the_confirmations__alerts(emitter: 
     assert ("chain_reorganised", True) in [(name, alert) for name, alert, _ in events.seen]
 
 
-def test_advance__chain_goes_back_without_new_blocks__forgets_what_is_gone(emitter: Contract, open_cursor: OpenCursor) -> None:
+def test_advance__chain_goes_back_without_new_blocks__forgets_what_is_gone(
+    emitter: Contract, open_cursor: OpenCursor
+) -> None:
     """flt:F17 The head lies below the cursor."""
     mark(emitter, 1)
     snapshot = emitter.rpc.request("evm_snapshot")
@@ -235,14 +253,18 @@ def test_advance__range_too_wide_for_the_node__halves_then_grows(
     assert before < cursor._span < 64
 
 
-def test_advance__node_refuses_even_one_block__raises(emitter: Contract, proxy: FaultProxy, open_cursor: OpenCursor) -> None:
+def test_advance__node_refuses_even_one_block__raises(
+    emitter: Contract, proxy: FaultProxy, open_cursor: OpenCursor
+) -> None:
     """flt:F26 Nothing retries for ever."""
     proxy.max_log_range = 0
     with pytest.raises(RpcError, match="max block range"):
         open_cursor(rpc=Rpc(RpcConfig((proxy.url,), CHAIN)), first_span=4).advance()
 
 
-def test_advance__events_repeated_and_out_of_order__stored_once_in_order(emitter: Contract, proxy: FaultProxy, open_cursor: OpenCursor) -> None:
+def test_advance__events_repeated_and_out_of_order__stored_once_in_order(
+    emitter: Contract, proxy: FaultProxy, open_cursor: OpenCursor
+) -> None:
     """flt:F25"""
     mark(emitter, 1, 2, 3)
     proxy.repeat_logs = True
@@ -251,7 +273,9 @@ def test_advance__events_repeated_and_out_of_order__stored_once_in_order(emitter
     assert values(step.new_logs) == [1, 2, 3] == values(cursor.events())
 
 
-def test_rescan__event_was_not_delivered__is_found_later(emitter: Contract, proxy: FaultProxy, open_cursor: OpenCursor) -> None:
+def test_rescan__event_was_not_delivered__is_found_later(
+    emitter: Contract, proxy: FaultProxy, open_cursor: OpenCursor
+) -> None:
     """flt:F24 (the log side of the reconcile)"""
     mark(emitter, 1, 2)
     proxy.hide_logs = True
@@ -264,7 +288,9 @@ def test_rescan__event_was_not_delivered__is_found_later(emitter: Contract, prox
     assert values(cursor.events()) == [1, 2]
 
 
-def test_advance__logs_of_another_fork_mixed_in__nothing_is_stored(emitter: Contract, proxy: FaultProxy, open_cursor: OpenCursor) -> None:
+def test_advance__logs_of_another_fork_mixed_in__nothing_is_stored(
+    emitter: Contract, proxy: FaultProxy, open_cursor: OpenCursor
+) -> None:
     """flt:F12 A pool whose nodes disagree within one answer."""
     mark(emitter, 1, 2)
     mixed = [True]
@@ -333,3 +359,38 @@ def test_advance__killed_at_every_point__each_event_once(emitter: Contract, open
     assert killed >= 8
     assert run_until_killed(0) == 0
     assert values(open_cursor().events()) == [1, 2, 3, 100, 101, 102, 103]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"address": "nobody"},
+        {"address": None},
+        {"blockNumber": "0x" + "f" * 40},
+        {"logIndex": None},
+        {"topics": None},
+        {"topics": ["0xzz"]},
+        {"data": 5},
+        {"blockHash": "x"},
+    ],
+)
+def test_advance__malformed_log__named_and_nothing_stored(
+    emitter: Contract, proxy: FaultProxy, open_cursor: OpenCursor, damage: dict[str, Any]
+) -> None:
+    """flt:F10 A broken node is named, whatever it sends; the same cursor goes on with a good one."""
+    mark(emitter, 1)
+
+    def rewrite(request: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        if request["method"] == "eth_getLogs":
+            answer["result"] = [{**answer["result"][0], **damage}]
+        return answer
+
+    cursor = open_cursor(rpc=Rpc(RpcConfig((proxy.url,), CHAIN)), start_block=2)
+    proxy.rewrite = rewrite
+    with pytest.raises(RpcError, match="malformed log|for bytes|for a number"):
+        for _ in range(6):
+            cursor.advance()
+    assert not list(cursor.events())
+    proxy.rewrite = None
+    to_the_head(cursor)
+    assert values(cursor.events()) == [1]

@@ -5,13 +5,22 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lilypad_agents.chain.clock import read_moment
 from lilypad_agents.chain.contract import Contract
-from lilypad_agents.chain.errors import ChainReset, ContractReverted, DeadlinePassed, TransactionTimeout, WrongChain
+from lilypad_agents.chain.errors import (
+    ChainReset,
+    ContractReverted,
+    DatabaseCorrupt,
+    DeadlinePassed,
+    RpcError,
+    TransactionTimeout,
+    WrongChain,
+)
 from lilypad_agents.chain.keys import LocalSigner
 from lilypad_agents.chain.outbox import Failed, Mined, Outbox, Pending
 from lilypad_agents.chain.rpc import Rpc, RpcConfig
@@ -25,7 +34,9 @@ GWEI = 10**9
 Open = Callable[..., Outbox]
 
 
-def pump_until(outbox: Outbox, key: str, kind: type, *, seconds: float = 10, each: Callable[[], object] = lambda: None) -> Any:
+def pump_until(
+    outbox: Outbox, key: str, kind: type, *, seconds: float = 10, each: Callable[[], object] = lambda: None
+) -> Any:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         outbox.pump()
@@ -40,7 +51,9 @@ def pump_until(outbox: Outbox, key: str, kind: type, *, seconds: float = 10, eac
 def by_hand(rpc: Rpc, signer: LocalSigner, to: str, value: int, at_nonce: int | None = None) -> str:
     """A transaction of the key that the outbox knows nothing of."""
     used = nonce(rpc, signer.address) if at_nonce is None else at_nonce
-    transaction = FeeMarketTransaction(CHAIN, used, Wei(GWEI), Wei(50 * GWEI), 21_000, bytes.fromhex(to[2:]), Wei(value), b"")
+    transaction = FeeMarketTransaction(
+        CHAIN, used, Wei(GWEI), Wei(50 * GWEI), 21_000, bytes.fromhex(to[2:]), Wei(value), b""
+    )
     return rpc.request("eth_sendRawTransaction", "0x" + signer.sign_transaction(transaction).raw.hex())
 
 
@@ -278,7 +291,9 @@ def test_pump__mempool_drops_it_and_blocks_go_by__found_missing_without_a_timer(
     assert mined.receipt.transaction_hash == hash_ and balance(rpc, to) == 2
 
 
-def test_pump__only_the_lower_nonce_dropped__queue_flows_again(rpc: Rpc, open_outbox: Open, signer: LocalSigner) -> None:
+def test_pump__only_the_lower_nonce_dropped__queue_flows_again(
+    rpc: Rpc, open_outbox: Open, signer: LocalSigner
+) -> None:
     """flt:F21 A gap of ours is closed by our own bytes."""
     rpc.request("evm_setAutomine", False)
     outbox, to = open_outbox(rebroadcast_after_s=0.2), fresh_address(15)
@@ -333,13 +348,18 @@ def test_wait__no_coin__names_the_missing_sum_and_goes_out_once_funded(
     assert outbox.wait("pay", 10).succeeded and balance(rpc, to) == 5_000
 
 
-def test_pump__too_little_coin_for_all__nearest_deadline_gets_it(rpc: Rpc, open_outbox: Open, signer: LocalSigner) -> None:
+def test_pump__too_little_coin_for_all__nearest_deadline_gets_it(
+    rpc: Rpc, open_outbox: Open, signer: LocalSigner
+) -> None:
     """flt:F23 Obligations first: a cheaper transaction that is less pressing does not overtake."""
     time_ = read_moment(rpc).timestamp
     outbox, to, pressing_to = open_outbox(), fresh_address(19), fresh_address(20)
     outbox.submit("cheap", to, value=1)
     outbox.submit("pressing", pressing_to, value=10**17, deadline=time_ + 3600)
     rpc.request("anvil_setBalance", signer.address, hex(10**17))
+    for _ in range(4):
+        outbox.pump()  # at one and the same block
+    mine(rpc)
     outbox.pump()
     assert nonce(rpc, signer.address) == 0
     rpc.request("anvil_setBalance", signer.address, hex(10**17 + 21_000 * 20 * GWEI))
@@ -393,7 +413,9 @@ def test_pump__endpoint_turns_to_another_chain__signs_nothing(rpc: Rpc, proxy: F
     assert outbox.wait("pay", 10).succeeded
 
 
-def test_pump__chain_was_started_anew__refuses_to_replay(start_anvil: Any, tmp_path: Any, open_outbox: Open, rpc: Rpc, chain: Any) -> None:
+def test_pump__chain_was_started_anew__refuses_to_replay(
+    start_anvil: Any, tmp_path: Any, open_outbox: Open, rpc: Rpc, chain: Any
+) -> None:
     """flt:F40 Stored bytes of the old chain never reach the new one, although key, nonce and chain id fit."""
     rpc.request("evm_setAutomine", False)
     outbox, to = open_outbox(), fresh_address(25)
@@ -408,7 +430,9 @@ def test_pump__chain_was_started_anew__refuses_to_replay(start_anvil: Any, tmp_p
     assert balance(rpc, to) == 0
 
 
-def test_pump__chain_away__raises_and_goes_on_later(rpc: Rpc, proxy: FaultProxy, open_outbox: Open, signer: LocalSigner) -> None:
+def test_pump__chain_away__raises_and_goes_on_later(
+    rpc: Rpc, proxy: FaultProxy, open_outbox: Open, signer: LocalSigner
+) -> None:
     """flt:F6"""
     client = Rpc(RpcConfig((proxy.url,), CHAIN, total_timeout_s=0.3))
     outbox, to = open_outbox(rpc=client), fresh_address(26)
@@ -453,7 +477,9 @@ def test_pump__closed_actions__history_stays_bounded(rpc: Rpc, open_outbox: Open
     assert all(isinstance(outbox.status(f"pay:{number}"), Mined) for number in known)
 
 
-def test_pump__transaction_node_never_accepts__is_given_up_and_nonce_reused(rpc: Rpc, proxy: FaultProxy, open_outbox: Open) -> None:
+def test_pump__transaction_node_never_accepts__is_given_up_and_nonce_reused(
+    rpc: Rpc, proxy: FaultProxy, open_outbox: Open
+) -> None:
     """Permanent refusals close the action (no endless retry), and what stands behind flows."""
     client = Rpc(RpcConfig((proxy.url,), CHAIN))
     outbox = open_outbox(rpc=client)
@@ -463,7 +489,11 @@ def test_pump__transaction_node_never_accepts__is_given_up_and_nonce_reused(rpc:
         if request["method"] == "eth_sendRawTransaction" and (not refused or request["params"][0] in refused):
             refused.append(request["params"][0])
             rpc.request("anvil_dropAllTransactions")
-            return {"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32000, "message": "exceeds block gas limit"}}
+            return {
+                "jsonrpc": "2.0",
+                "id": request["id"],
+                "error": {"code": -32000, "message": "exceeds block gas limit"},
+            }
         return answer
 
     rpc.request("evm_setAutomine", False)
@@ -490,3 +520,92 @@ def test_open__chain_id_of_the_signature__is_the_one_given(rpc: Rpc, open_outbox
     (attempt,) = next(iter(row.values()))
     assert Account.recover_transaction(attempt.raw) == outbox._signer.address
     assert int(rpc.request("eth_getTransactionByHash", "0x" + attempt.hash.hex())["chainId"], 16) == ChainId(1337)
+
+
+def test_pump__yesterdays_database__alerts_and_repeats_nothing(
+    rpc: Rpc, open_outbox: Open, emitter: Contract, signer: LocalSigner, tmp_path: Path, events: Events
+) -> None:
+    """flt:F28 (the outbox's part) Restored from a backup: the contract refuses repeats, the difference is reported."""
+    outbox, to = open_outbox(), fresh_address(31)
+    outbox.submit("first", to, value=1)
+    outbox.wait("first", 10)
+    outbox.submit("take", emitter.address, emitter.encode("take"))
+    outbox._store._database.query("PRAGMA wal_checkpoint(TRUNCATE)")
+    backup = (tmp_path / "agent.sqlite").read_bytes()
+    outbox.wait("take", 10)
+    outbox.submit("second", to, value=1)
+    outbox.wait("second", 10)
+    outbox._store._database.close()
+    for rest in tmp_path.glob("agent.sqlite*"):
+        rest.unlink()
+    (tmp_path / "agent.sqlite").write_bytes(backup)
+    restored = open_outbox()
+    status = pump_until(restored, "take", Failed)
+    assert "AlreadyTaken" in status.error.message
+    assert events.named("outbox_unknown_transactions") == [{"count": 2}]
+    restored.submit("third", to, value=1)
+    assert restored.wait("third", 10).succeeded
+    assert balance(rpc, to) == 3 and nonce(rpc, signer.address) == 4
+
+
+def test_pump__database_deleted_with_transactions_in_the_pool__nonces_are_not_reused(
+    rpc: Rpc, open_outbox: Open, signer: LocalSigner, tmp_path: Path
+) -> None:
+    """beh:J1 A lost database costs gas at most: what is in the pool is left to be mined."""
+    rpc.request("evm_setAutomine", False)
+    outbox, to = open_outbox(), fresh_address(32)
+    for number in range(2):
+        outbox.submit(f"pay:{number}", to, value=1)
+    outbox.pump()
+    outbox._store._database.close()
+    for rest in tmp_path.glob("agent.sqlite*"):
+        rest.unlink()
+    again = open_outbox()
+    again.submit("other", to, value=4)
+    again.pump()
+    pump_until(again, "other", Mined, each=lambda: mine(rpc))
+    assert balance(rpc, to) == 6 and nonce(rpc, signer.address) == 3
+
+
+def test_pump__stored_bytes_flipped__refuses_to_send_them(rpc: Rpc, open_outbox: Open) -> None:
+    """flt:F28 SQLite's own check does not see a flipped byte inside a value."""
+    rpc.request("evm_setAutomine", False)
+    outbox = open_outbox(rebroadcast_after_s=0.0)
+    outbox.submit("pay", fresh_address(33), value=1)
+    outbox.pump()
+    with outbox._store.transaction() as sql:
+        raw = bytearray(sql.execute("SELECT raw FROM outbox_attempt").fetchone()[0])
+        raw[40] ^= 1
+        sql.execute("UPDATE outbox_attempt SET raw = ?", (bytes(raw),))
+    with pytest.raises(DatabaseCorrupt, match="does not have its stored hash"):
+        outbox.pump()
+
+
+def test_pump__node_sends_the_receipt_of_another_transaction__is_not_believed(
+    rpc: Rpc, proxy: FaultProxy, open_outbox: Open, signer: LocalSigner
+) -> None:
+    """A lying node cannot make an action look done."""
+    client = Rpc(RpcConfig((proxy.url,), CHAIN))
+    outbox = open_outbox(rpc=client)
+    outbox.submit("real", fresh_address(34), value=1)
+    outbox.wait("real", 10)
+    rpc.request("evm_setAutomine", False)
+    outbox.submit("pay", fresh_address(34), value=1)
+    outbox.pump()
+    first = outbox.status("real").receipt.transaction_hash  # type: ignore[union-attr]
+
+    def lie(request: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        if request["method"] == "eth_getTransactionCount":
+            return {**answer, "result": "0x2"}
+        if request["method"] == "eth_getTransactionReceipt":
+            truth = rpc.request("eth_getTransactionReceipt", "0x" + first.hex())
+            return {**answer, "result": truth}
+        return answer
+
+    proxy.rewrite = lie
+    with pytest.raises(RpcError, match="receipt of another"):
+        outbox.pump()
+    proxy.rewrite = None
+    assert isinstance(outbox.status("pay"), Pending)
+    pump_until(outbox, "pay", Mined, each=lambda: mine(rpc))
+    assert nonce(rpc, signer.address) == 2

@@ -76,7 +76,9 @@ def test_request__endpoint_returns_while_a_call_waits__the_call_succeeds(proxy: 
     assert 0.7 < seconds_of(lambda: client.request("eth_blockNumber")) < 3
 
 
-def test_request__chain_process_is_stopped__ends_within_the_limit(chain: Anvil, connect: Connect, proxy: FaultProxy) -> None:
+def test_request__chain_process_is_stopped__ends_within_the_limit(
+    chain: Anvil, connect: Connect, proxy: FaultProxy
+) -> None:
     """flt:F7 Accepts and hangs (SIGSTOP): total limit holds including retries."""
     client = Rpc(RpcConfig((chain.url,), CHAIN, total_timeout_s=2.0))
     client.request("eth_blockNumber")
@@ -171,7 +173,9 @@ def test_request__429_with_retry_after__obeys_the_header(proxy: FaultProxy, conn
     assert len(proxy.times) == 2
 
 
-def test_request__retry_after_beyond_the_limit__fails_at_once_and_stays_away(proxy: FaultProxy, connect: Connect) -> None:
+def test_request__retry_after_beyond_the_limit__fails_at_once_and_stays_away(
+    proxy: FaultProxy, connect: Connect
+) -> None:
     """flt:F9 No retry storm: later calls do not reach the node before its time."""
     client = connect(proxy)
     proxy.mode, proxy.status, proxy.retry_after = "status", 429, "60"
@@ -373,7 +377,9 @@ def test_call_many__pinned_to_a_block__reads_that_block(rpc: Rpc, emitter: Contr
     """One cycle reads one block, whatever is mined meanwhile, and a reorganised block is refused."""
     before = read_moment(rpc)
     address = rpc.request("eth_accounts")[5]
-    rpc.request("eth_sendTransaction", {"from": address, "to": emitter.address, "data": "0x" + emitter.encode("take").hex()})
+    rpc.request(
+        "eth_sendTransaction", {"from": address, "to": emitter.address, "data": "0x" + emitter.encode("take").hex()}
+    )
     now = read_moment(rpc)
     zero = "0x" + "0" * 40
     assert emitter.call("taker", block=before) == zero == emitter.call("taker", block=before.number)

@@ -23,16 +23,35 @@ DEAL = {
         {"name": "creator", "type": "address"},
         {"name": "dealId", "type": "bytes32", "internalType": "DealId"},
         {"name": "unitPrice", "type": "uint128"},
-        {"name": "parts", "type": "tuple[2][]", "components": [{"name": "to", "type": "address"}, {"name": "cut", "type": "uint16"}]},
+        {
+            "name": "parts",
+            "type": "tuple[2][]",
+            "components": [{"name": "to", "type": "address"}, {"name": "cut", "type": "uint16"}],
+        },
     ],
 }
 ENTRIES = [
     {"type": "function", "name": "settle", "inputs": [DEAL, {"name": "salts", "type": "bytes22[]"}], "outputs": []},
     {"type": "function", "name": "get", "inputs": [], "outputs": [DEAL]},
-    {"type": "function", "name": "pair", "inputs": [], "outputs": [{"name": "free", "type": "uint256"}, {"name": "", "type": "address"}]},
+    {
+        "type": "function",
+        "name": "pair",
+        "inputs": [],
+        "outputs": [{"name": "free", "type": "uint256"}, {"name": "", "type": "address"}],
+    },
     {"type": "function", "name": "send", "inputs": [{"name": "to", "type": "address"}], "outputs": []},
-    {"type": "function", "name": "send", "inputs": [{"name": "to", "type": "address"}, {"name": "n", "type": "uint8"}], "outputs": []},
-    {"type": "function", "name": "send", "inputs": [{"name": "to", "type": "address"}, {"name": "n", "type": "bool"}], "outputs": []},
+    {
+        "type": "function",
+        "name": "send",
+        "inputs": [{"name": "to", "type": "address"}, {"name": "n", "type": "uint8"}],
+        "outputs": [],
+    },
+    {
+        "type": "function",
+        "name": "send",
+        "inputs": [{"name": "to", "type": "address"}, {"name": "n", "type": "bool"}],
+        "outputs": [],
+    },
     {
         "type": "event",
         "name": "Opened",
@@ -45,7 +64,11 @@ ENTRIES = [
         ],
     },
     {"type": "event", "name": "Hidden", "anonymous": True, "inputs": []},
-    {"type": "error", "name": "DealNotOverdue", "inputs": [{"name": "dealId", "type": "bytes32"}, {"name": "deadline", "type": "uint40"}]},
+    {
+        "type": "error",
+        "name": "DealNotOverdue",
+        "inputs": [{"name": "dealId", "type": "bytes32"}, {"name": "deadline", "type": "uint40"}],
+    },
     {"type": "error", "name": "Bad", "inputs": [DEAL]},
     {"type": "constructor", "inputs": [{"name": "cap", "type": "uint256"}]},
     {"type": "fallback"},
@@ -72,7 +95,12 @@ class Deal:
 
 
 AS_DATACLASS = Deal(ADDRESS, b"\x01" * 32, 7, [[Part(ADDRESS, 1), Part(ADDRESS, 2)]])
-AS_MAPPING = {"creator": ADDRESS, "dealId": b"\x01" * 32, "unitPrice": 7, "parts": [[{"to": ADDRESS, "cut": 1}, (ADDRESS, 2)]]}
+AS_MAPPING = {
+    "creator": ADDRESS,
+    "dealId": b"\x01" * 32,
+    "unitPrice": 7,
+    "parts": [[{"to": ADDRESS, "cut": 1}, (ADDRESS, 2)]],
+}
 
 
 @pytest.mark.parametrize("deal", [PLAIN, AS_DATACLASS, AS_MAPPING], ids=["tuple", "dataclass", "mapping"])
@@ -184,7 +212,9 @@ def test_parse__no_abi__abi_error(text: str) -> None:
 
 
 def test_parse__artefact_or_bare_list__same_interface() -> None:
-    assert Abi.parse("X", json.dumps({"abi": ENTRIES})).function("get") == Abi.parse("X", json.dumps(ENTRIES)).function("get")
+    assert Abi.parse("X", json.dumps({"abi": ENTRIES})).function("get") == Abi.parse("X", json.dumps(ENTRIES)).function(
+        "get"
+    )
     with pytest.raises(AbiError, match="no interface file"):
         Abi.load("NoSuchContract")
 

@@ -93,7 +93,9 @@ def test_parse__error_without_id_for_a_single_request__is_its_error() -> None:
         (-32000, "insufficient funds", "0x", None),
     ],
 )
-def test_revert_data__forms_of_several_nodes__same_bytes(code: int, message: str, data: Any, expected: bytes | None) -> None:
+def test_revert_data__forms_of_several_nodes__same_bytes(
+    code: int, message: str, data: Any, expected: bytes | None
+) -> None:
     """beh:J5"""
     assert revert_data(code, message, data) == expected
 

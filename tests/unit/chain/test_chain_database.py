@@ -49,7 +49,9 @@ def test_migrate__written_by_a_newer_version__refused(tmp_path: Path) -> None:
     Database.open(tmp_path / "a.sqlite").migrate("one", STEPS)
     with pytest.raises(DatabaseTooNew) as caught:
         Database.open(tmp_path / "a.sqlite").migrate("one", STEPS[:1])
-    assert caught.value.figures["found"] == 2 and caught.value.figures["known"] == 1 and "rebuilds" in caught.value.way_out
+    assert (
+        caught.value.figures["found"] == 2 and caught.value.figures["known"] == 1 and "rebuilds" in caught.value.way_out
+    )
 
 
 @pytest.mark.parametrize("damage", ["head", "middle", "text"])

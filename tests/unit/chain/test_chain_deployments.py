@@ -13,7 +13,13 @@ from lilypad_agents.chain.errors import DeploymentMismatch
 from lilypad_agents.errors import ConfigurationError
 
 WORD = "0x" + "ab" * 32
-ENTRY = {"address": "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266", "block": 3, "txHash": WORD, "codeHash": WORD, "more": 1}
+ENTRY = {
+    "address": "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266",
+    "block": 3,
+    "txHash": WORD,
+    "codeHash": WORD,
+    "more": 1,
+}
 BOOK = {
     "chainId": 1337,
     "genesisHash": WORD,

@@ -65,7 +65,9 @@ def test_keystore__right_password__signs_as_its_address(keystore: Path, password
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o620, 0o602, 0o610])
 @pytest.mark.parametrize("which", ["key", "password"])
-def test_keystore__file_open_to_others__refused_with_the_remedy(keystore: Path, password: Path, mode: int, which: str) -> None:
+def test_keystore__file_open_to_others__refused_with_the_remedy(
+    keystore: Path, password: Path, mode: int, which: str
+) -> None:
     """flt:F39"""
     path = keystore if which == "key" else password
     path.chmod(mode)
@@ -81,7 +83,9 @@ def test_keystore__missing_folder_or_file__refused(keystore: Path, password: Pat
             signer_from_keystore(key, word)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff\xfe", b'{"version": 3}', b'{"version": 3, "crypto": {}}', KEY.hex().encode()])
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b"\xff\xfe", b'{"version": 3}', b'{"version": 3, "crypto": {}}', KEY.hex().encode()]
+)
 def test_keystore__no_keystore__refused_without_quoting_it(tmp_path: Path, password: Path, content: bytes) -> None:
     """flt:F39 beh:L17 A raw key in the file is not accepted and not shown."""
     path = private(tmp_path / "bad.json", content)
@@ -189,11 +193,22 @@ def test_write_keystore__new_file__private_and_opens_again(tmp_path: Path, passw
     data=st.binary(max_size=80),
     creates=st.booleans(),
 )
-def test_sign_transaction__any_fields__equals_eth_account(nonce: int, tip: int, fee: int, gas: int, value: int, data: bytes, creates: bool) -> None:
+def test_sign_transaction__any_fields__equals_eth_account(
+    nonce: int, tip: int, fee: int, gas: int, value: int, data: bytes, creates: bool
+) -> None:
     """The oracle is another implementation of EIP-1559."""
     to = b"" if creates else bytes.fromhex("70997970C51812dc3A010C7d01b50e0d17dc79C8")
     transaction = FeeMarketTransaction(ChainId(1337), nonce, Wei(tip), Wei(fee), gas, to, Wei(value), data)
     ours = LocalSigner(Secret(KEY)).sign_transaction(transaction)
-    fields = {"type": 2, "chainId": 1337, "nonce": nonce, "maxPriorityFeePerGas": tip, "maxFeePerGas": fee, "gas": gas, "value": value, "data": data}
+    fields = {
+        "type": 2,
+        "chainId": 1337,
+        "nonce": nonce,
+        "maxPriorityFeePerGas": tip,
+        "maxFeePerGas": fee,
+        "gas": gas,
+        "value": value,
+        "data": data,
+    }
     theirs = Account.sign_transaction({**fields, **({} if creates else {"to": to})}, KEY)
     assert ours.raw == theirs.raw_transaction and ours.hash == theirs.hash

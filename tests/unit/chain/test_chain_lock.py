@@ -34,7 +34,11 @@ def in_another_process(action: Callable[[], object]) -> int:
 
 @pytest.mark.parametrize(
     "take",
-    [lock_folder, lambda folder: lock_key(folder, ChainId(1337), ADDRESS), lambda folder: lock_key(folder, ChainId(1337), ADDRESS.lower())],
+    [
+        lock_folder,
+        lambda folder: lock_key(folder, ChainId(1337), ADDRESS),
+        lambda folder: lock_key(folder, ChainId(1337), ADDRESS.lower()),
+    ],
     ids=["folder", "key", "key in lower case"],
 )
 def test_lock__second_process__refused_naming_the_holder(tmp_path: Path, take: Callable[[Path], ProcessLock]) -> None:
