@@ -21,37 +21,6 @@ from lilypad_agents.protocol.units import Amount, Timestamp
 Words = tuple[Bytes32, ...]
 
 
-class ModuleArgument(NamedTuple):
-    """`ModuleTerms` as the ABI has it."""
-
-    publisher: Address
-    name_hash: bytes
-    manifest: bytes
-    parent: bytes
-    royalty_bps: int
-    royalty_to: Address
-    deterministic: bool
-    strategy: Address
-    min_audit_bps: int
-    min_seat_fee: int
-    metering: int
-
-
-class PoolArgument(NamedTuple):
-    """`PoolTerms` as the ABI has it."""
-
-    strategy: Address
-    token: Address
-    seat_fee_floor: int
-    seat_stake: int
-    max_value: int
-    members: bytes
-    commit_window: int
-    reveal_window: int
-    appeal_window: int
-    note: bytes
-
-
 class SignedJob(NamedTuple):
     words: Words
     signature: bytes
@@ -60,8 +29,8 @@ class SignedJob(NamedTuple):
 class Opening(NamedTuple):
     resource: Words
     resource_signature: bytes
-    module: ModuleArgument
-    pool: PoolArgument
+    module: Words  # eleven
+    pool: Words  # ten
     membership: tuple[bytes, ...]
     jobs: tuple[SignedJob, ...]
 
@@ -129,12 +98,10 @@ class Settling(NamedTuple):
     signature: bytes = b""
 
 
-def module_argument(terms: ModuleTerms) -> ModuleArgument:
-    return ModuleArgument(*(getattr(terms, name) for name in ModuleArgument._fields))
-
-
-def pool_argument(terms: PoolTerms) -> PoolArgument:
-    return PoolArgument(*(getattr(terms, name) for name in PoolArgument._fields))
+def terms_words(terms: ModuleTerms | PoolTerms) -> Words:
+    """Terms as the core takes them: the words of their ABI encoding."""
+    encoded = terms.TYPE.encode(terms)[32:]
+    return tuple(Bytes32(encoded[at : at + 32]) for at in range(0, len(encoded), 32))
 
 
 def opening_of(pairs: Sequence[Pair]) -> Opening:
@@ -197,8 +164,8 @@ def _opening(solver: Address, pairs: Sequence[Pair]) -> Opening:
     return Opening(
         first.resource.words(solver),
         first.resource_signature,
-        module_argument(first.module),
-        pool_argument(first.pool),
+        terms_words(first.module),
+        terms_words(first.pool),
         tuple(first.membership),
         tuple(SignedJob(pair.job.words(), pair.job_signature) for pair in pairs),
     )
