@@ -126,7 +126,7 @@ contract Lilypad is LilypadResults {
         }
         bytes32 key = _fundKey(outcome.strategy, outcome.token, outcome.pool);
         _funds[key] = _funds[key] - outcome.fromFund + outcome.toFund;
-        _accrueFees(outcome.token, outcome.version, outcome.solver, outcome.royalty, outcome.solverFee);
+        _addFees(outcome.token, outcome.version, outcome.solver, outcome.royalty, outcome.solverFee);
         if (taken != given) revert OutcomeUnbalanced(outcome.dealId, taken, given);
     }
 

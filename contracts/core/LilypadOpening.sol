@@ -13,6 +13,7 @@ import {DealId, PoolId, VersionId} from "../types/Ids.sol";
 import {JobOffer, JobOfferLib} from "../types/JobOffer.sol";
 import {ResourceOffer, ResourceOfferLib} from "../types/ResourceOffer.sol";
 import {ModuleWords, PoolWords, TermWordsLib} from "../types/Terms.sol";
+import {WordsLib} from "../types/Words.sol";
 import {LilypadConsent} from "./LilypadConsent.sol";
 import {LilypadFailures} from "./LilypadFailures.sol";
 import {LilypadRules} from "./LilypadRules.sol";
@@ -84,8 +85,8 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
         returns (bytes memory failure)
     {
         ResourceOffer memory resource = group.resource;
-        group.module = TermWordsLib.moduleWords(opening.module);
-        group.pool = TermWordsLib.poolWords(opening.pool);
+        group.module = TermWordsLib.moduleWords(WordsLib.copy(opening.module));
+        group.pool = TermWordsLib.poolWords(WordsLib.copy(opening.pool));
         deal.module = VersionId.unwrap(group.module.id());
         deal.pool = PoolId.unwrap(group.pool.id());
         bool canonical;
@@ -189,7 +190,7 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
         private
         returns (DealId dealId, bytes memory failure)
     {
-        bytes32[4] memory words = signed.words;
+        bytes32[4] memory words = WordsLib.copy(signed.words);
         if (!job.load(words)) return (dealId, _failure(EncodingNotCanonical.selector));
         ResourceOffer memory resource = group.resource;
         job.share(words, deal.token, deal.module, deal.pool, group.solver, deal.provider);

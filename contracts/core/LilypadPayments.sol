@@ -12,18 +12,22 @@ import {PoolId, VersionId} from "../types/Ids.sol";
 import {ModuleTerms, TermsLib} from "../types/Terms.sol";
 
 /// @title The ledger: who owns what of each token that the core holds
-/// @dev For each token: sum of free + locked + funds + waiting fees == `_held[token]` <= tokens held.
+/// @dev For each token: sum of free + locked + funds + accruals + waiting fees == `_held[token]` <= tokens held.
 /// Only deposit and withdraw call a token; everything else moves numbers.
 abstract contract LilypadPayments is ILilypadPayments, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
     uint256 private constant LEDGER_MOST = type(uint96).max;
     uint256 private constant ROYALTY_MASK = type(uint128).max;
+    uint256 private constant ACCRUED_FEE_MOST = type(uint80).max;
 
     mapping(Address token => mapping(Address account => AccountWord)) internal _accounts;
     mapping(bytes32 fundKey => uint256) internal _funds;
     /// @dev royalty [0..127] | solver fee [128..255], so that a settlement writes one word for both.
     mapping(bytes32 feeKey => uint256) private _fees;
+    /// @dev What settlements of deals with the same terms left for others, in one word, until somebody sweeps it to its
+    /// owners: royalty [0..79] | solver fee [80..159] | audit fund [160..255].
+    mapping(bytes32 accrualKey => uint256) private _accruals;
     mapping(address token => uint256) private _held;
 
     // ---- moving tokens in and out
@@ -100,6 +104,13 @@ abstract contract LilypadPayments is ILilypadPayments, ReentrancyGuardTransient 
     }
 
     /// @inheritdoc ILilypadPayments
+    function sweep(address token, VersionId version, address solver, address strategy, PoolId pool) external {
+        _sweep(
+            Accrual(toWord(token), VersionId.unwrap(version), toWord(solver), toWord(strategy), PoolId.unwrap(pool))
+        );
+    }
+
+    /// @inheritdoc ILilypadPayments
     function claimRoyalty(address token, ModuleTerms calldata terms, address solver)
         external
         returns (uint256 amount)
@@ -145,9 +156,49 @@ abstract contract LilypadPayments is ILilypadPayments, ReentrancyGuardTransient 
     }
 
     /// @dev Both sums are part of `_held`, which fits 96 bits, so neither half can overflow.
-    function _accrueFees(Address token, bytes32 version, Address solver, uint256 royalty, uint256 solverFee) internal {
+    function _addFees(Address token, bytes32 version, Address solver, uint256 royalty, uint256 solverFee) internal {
         if (royalty | solverFee == 0) return;
         _fees[_feeKey(token, version, solver)] += royalty | solverFee << 128;
+    }
+
+    /// @dev What deals have to share for one accrual word.
+    struct Accrual {
+        Address token;
+        bytes32 version;
+        Address solver;
+        Address strategy;
+        bytes32 pool;
+    }
+
+    /// @dev One write a settlement instead of three. When a fee does not fit its 80 bits any more, the word is swept first, and
+    /// a fee that is larger than that by itself goes to its owners at once. The fund's part fits 96 bits, as `_held` does.
+    function _accrue(Accrual memory of_, uint256 royalty, uint256 solverFee, uint256 toFund) internal {
+        if (royalty | solverFee | toFund == 0) return;
+        bytes32 key = keccak256(abi.encode(of_));
+        uint256 word = _accruals[key];
+        uint256 newRoyalty = uint80(word) + royalty;
+        uint256 newSolverFee = uint80(word >> 80) + solverFee;
+        if (newRoyalty > ACCRUED_FEE_MOST || newSolverFee > ACCRUED_FEE_MOST) {
+            _sweep(of_);
+            _distribute(of_, royalty, solverFee, toFund);
+        } else {
+            _accruals[key] = newRoyalty | newSolverFee << 80 | ((word >> 160) + toFund) << 160;
+        }
+    }
+
+    function _sweep(Accrual memory of_) private {
+        bytes32 key = keccak256(abi.encode(of_));
+        uint256 word = _accruals[key];
+        _accruals[key] = 0;
+        _distribute(of_, uint80(word), uint80(word >> 80), word >> 160);
+        emit AccrualSwept(
+            of_.token.plain(), VersionId.wrap(of_.version), of_.solver.plain(), of_.strategy.plain(), PoolId.wrap(of_.pool)
+        );
+    }
+
+    function _distribute(Accrual memory of_, uint256 royalty, uint256 solverFee, uint256 toFund) private {
+        _addFees(of_.token, of_.version, of_.solver, royalty, solverFee);
+        if (toFund != 0) _funds[_fundKey(of_.strategy, of_.token, PoolId.wrap(of_.pool))] += toFund;
     }
 
     // ---- views
@@ -175,6 +226,16 @@ abstract contract LilypadPayments is ILilypadPayments, ReentrancyGuardTransient 
     {
         uint256 word = _fees[_feeKey(toWord(token), VersionId.unwrap(version), toWord(solver))];
         return (word & ROYALTY_MASK, word >> 128);
+    }
+
+    /// @inheritdoc ILilypadPayments
+    function accruedOf(address token, VersionId version, address solver, address strategy, PoolId pool)
+        external
+        view
+        returns (uint256 royalty, uint256 solverFee, uint256 toFund)
+    {
+        uint256 word = _accruals[keccak256(abi.encode(token, version, solver, strategy, pool))];
+        return (uint80(word), uint80(word >> 80), word >> 160);
     }
 
     /// @inheritdoc ILilypadPayments

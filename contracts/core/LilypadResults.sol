@@ -5,7 +5,8 @@ import {Agreement, ResultOpening, SettledItem, Settlement, SignedResult} from ".
 import {Address, lowAddress, toWord} from "../types/Address.sol";
 import {Deal, DealLib} from "../types/Deal.sol";
 import {DealWord, DealWordLib, Status} from "../types/DealWord.sol";
-import {DealId, PoolId} from "../types/Ids.sol";
+import {DealId} from "../types/Ids.sol";
+import {WordsLib} from "../types/Words.sol";
 import {LilypadOpening} from "./LilypadOpening.sol";
 
 /// @title Results and settlements
@@ -66,7 +67,7 @@ abstract contract LilypadResults is LilypadOpening {
     // ---- settling
 
     function _settleAll(Settlement calldata settlement) internal {
-        Deal memory deal = DealLib.loadShared(settlement.shared);
+        Deal memory deal = DealLib.loadShared(WordsLib.copy(settlement.shared));
         Totals memory totals;
         for (uint256 i = 0; i < settlement.items.length; i++) {
             _revertWith(_settleItem(deal, totals, settlement.items[i]));
@@ -75,7 +76,7 @@ abstract contract LilypadResults is LilypadOpening {
     }
 
     function _settleWhatCanBe(uint256 index, Settlement calldata settlement) internal {
-        Deal memory deal = DealLib.loadShared(settlement.shared);
+        Deal memory deal = DealLib.loadShared(WordsLib.copy(settlement.shared));
         Totals memory totals;
         for (uint256 i = 0; i < settlement.items.length; i++) {
             bytes memory failure = _settleItem(deal, totals, settlement.items[i]);
@@ -167,8 +168,8 @@ abstract contract LilypadResults is LilypadOpening {
         if (totals.creatorUnlocked == 0) return;
         _release(deal.token, deal.creator, totals.creatorUnlocked, totals.creatorRefund);
         _release(deal.token, deal.provider, totals.providerUnlocked, totals.providerReceived);
-        _accrueFees(deal.token, deal.module, deal.solver, totals.royalty, totals.solverFee);
-        _toFund(deal, totals.toFund);
+        Accrual memory of_ = Accrual(deal.token, deal.module, deal.solver, deal.strategy, deal.pool);
+        _accrue(of_, totals.royalty, totals.solverFee, totals.toFund);
     }
 
     // ---- shared
@@ -185,10 +186,6 @@ abstract contract LilypadResults is LilypadOpening {
 
     function _end(DealId dealId, DealWord word, Status final_) internal {
         _move(dealId, word, word.ended(final_, block.timestamp));
-    }
-
-    function _toFund(Deal memory deal, uint256 amount) internal {
-        if (amount != 0) _funds[_fundKey(deal.strategy, deal.token, PoolId.wrap(deal.pool))] += amount;
     }
 
     function _checkCommitment(DealId dealId, DealWord word, Address provider, bytes32 digest, bytes32 salt)

@@ -29,6 +29,11 @@ interface ILilypadPayments {
         address indexed token, VersionId indexed version, address indexed solver, uint256 amount
     );
 
+    /// @notice What settlements accrued under these terms went to the fees of version and solver and to the pool's fund.
+    event AccrualSwept(
+        address indexed token, VersionId indexed version, address indexed solver, address strategy, PoolId pool
+    );
+
     error AmountZero();
     error RecipientZero();
     error CreditInsufficient(address account, address token, uint256 has, uint256 needed);
@@ -67,12 +72,17 @@ interface ILilypadPayments {
     /// @notice Gives free credit of the caller to an audit fund, for good. Emits {FundDonated}.
     function donate(address strategy, address token, PoolId pool, uint256 amount) external;
 
-    /// @notice Credits the royalty that accrued for a version in deals of `solver` (0: deals without one).
+    /// @notice Moves what settlements of deals with these terms accrued (a settlement writes one word for all three): royalty and
+    /// solver fee become claimable, the fund's part covers audits. Anyone may call; does no harm when nothing accrued.
+    /// Emits {AccrualSwept}.
+    function sweep(address token, VersionId version, address solver, address strategy, PoolId pool) external;
+
+    /// @notice Credits the swept royalty that accrued for a version in deals of `solver` (0: deals without one).
     /// Only the account that the terms name may call. Emits {RoyaltyClaimed}. Reverts with RoyaltyNotYours.
     /// @return amount Smallest units credited to the caller.
     function claimRoyalty(address token, ModuleTerms calldata terms, address solver) external returns (uint256 amount);
 
-    /// @notice Credits the solver fees that accrued to `solver` for a version. Anyone may call. Emits {SolverFeeClaimed}.
+    /// @notice Credits the swept solver fees that accrued to `solver` for a version. Anyone may call. Emits {SolverFeeClaimed}.
     /// @return amount Smallest units credited to the solver.
     function claimSolverFee(address token, VersionId version, address solver) external returns (uint256 amount);
 
@@ -85,12 +95,18 @@ interface ILilypadPayments {
     /// @notice What an audit fund holds, smallest units.
     function fundOf(address strategy, address token, PoolId pool) external view returns (uint256);
 
-    /// @notice Fees that wait to be claimed, smallest units.
+    /// @notice What waits to be swept, smallest units.
+    function accruedOf(address token, VersionId version, address solver, address strategy, PoolId pool)
+        external
+        view
+        returns (uint256 royalty, uint256 solverFee, uint256 toFund);
+
+    /// @notice Swept fees that wait to be claimed, smallest units.
     function feesOf(address token, VersionId version, address solver)
         external
         view
         returns (uint256 royalty, uint256 solverFee);
 
-    /// @notice The sum of all credit, escrow, funds and waiting fees in `token`, smallest units.
+    /// @notice The sum of all credit, escrow, funds, accruals and waiting fees in `token`, smallest units.
     function heldOf(address token) external view returns (uint256);
 }

