@@ -118,6 +118,7 @@ abstract contract LilypadConsent is LilypadPayments, LilypadDomain, ILilypadCons
     {
         if (account.isZero()) return NOBODY;
         if (signature.length == 0) {
+            if (account == toWord(msg.sender)) return account;
             key = _approvals[account][digest];
             return key == account || _scopeOf(account, key) & scope != 0 ? key : NOBODY;
         }

@@ -3,7 +3,7 @@ pragma solidity ^0.8.24;
 
 /// @title How an account binds itself: signatures, approvals, delegates, nonces
 /// @notice A signature argument is empty or begins with a byte that says of what kind it is:
-/// empty: the account, or a delegate for it, approved the digest by a call of its own ({approve});
+/// empty: the account makes this very call, or it or a delegate approved the digest by an earlier one ({approve});
 /// 0x00 + r, s, v (65 bytes): the account's own key; 0x01 + delegate (20 bytes) + a signature argument of the delegate
 /// (own key, ERC-1271 or approval; delegates have no delegates); 0x02 + any bytes: ERC-1271, asked by a static call with a gas limit; the answer at that moment counts.
 /// Compact (EIP-2098) and malleable signatures are refused. The EIP-712 domain is ("Lilypad", "1", chain id, core).
