@@ -45,6 +45,8 @@ _SCHEMA = (
     """,
 )
 _COLUMNS = "seq, block_number, block_hash, log_index, transaction_hash, address, topic0, topic1, topic2, topic3, data"
+_STORED = ("cursor", "event", *_COLUMNS.split(", ")[1:])
+_INSERT = f"INSERT OR IGNORE INTO chain_log ({', '.join(_STORED)}) VALUES ({', '.join(':' + name for name in _STORED)})"
 _INCONSISTENT_LIMIT = 5
 
 
@@ -305,10 +307,7 @@ class LogCursor:
         return new
 
     def _insert(self, sql: Any, row: Mapping[str, Any], event: str) -> bool:
-        values = (self._name, *(row[name] for name in _COLUMNS.split(", ")[1:]), event)
-        columns = f"cursor, {_COLUMNS.partition(', ')[2]}, event"
-        marks = ", ".join("?" * len(values))
-        return sql.execute(f"INSERT OR IGNORE INTO chain_log ({columns}) VALUES ({marks})", values).rowcount == 1
+        return bool(sql.execute(_INSERT, {**row, "cursor": self._name, "event": event}).rowcount == 1)
 
     def _move(self, sql: Any, end: _Place) -> None:
         sql.execute("UPDATE chain_cursor SET number = ?, hash = ? WHERE name = ?", (end.number, end.hash, self._name))

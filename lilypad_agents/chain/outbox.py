@@ -158,7 +158,7 @@ class Outbox:
         Raises what made it fail (ContractReverted, DeadlinePassed, TransactionRefused), InsufficientFunds at once when
         the account lacks coin, TransactionTimeout after `timeout_s`; then it stays in the outbox. KeyError: unknown key.
         """
-        end, pause, pumped = self._clock() + timeout_s, 0.01, False
+        end, pause, pumped = self._clock() + timeout_s, 0.002, False
         while True:
             status = self.status(key)
             if status is None:
