@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {VersionId} from "../types/Ids.sol";
+import {PoolId, VersionId} from "../types/Ids.sol";
 import {ModuleTerms} from "../types/Terms.sol";
 
 /// @dev A name under an account: the first 24 bytes of keccak256(abi.encode(publisher, keccak256(bytes(name)))). A renamed
@@ -30,6 +30,13 @@ interface ILilypadModules {
         uint96 price; // smallest units
         address buyer;
         uint40 expiry; // unix seconds, the last second at which it may be bought
+    }
+
+    /// @notice Deals whose royalties wait in one place of the core: those of one solver in one pool.
+    struct Source {
+        address solver; // 0: deals without one
+        address strategy; // of the pool; 0 in the Unverified pool
+        PoolId pool;
     }
 
     /// @notice One entry of a curated list.
@@ -145,14 +152,14 @@ interface ILilypadModules {
 
     // ---- royalties
 
-    /// @notice Claims from the core what a version earned in deals of the given solvers (0: deals without one) and credits
-    /// the owners of its line in the core's ledger. Anyone may call. Emits {RoyaltyPaid} for each payee.
+    /// @notice Sweeps and claims from the core what a version earned from the given sources and credits the owners of its line
+    /// in the core's ledger. Anyone may call. Emits {RoyaltyPaid} for each payee.
     /// A version that was never registered pays its publisher alone.
-    /// Cost grows with the number of solvers and ancestors.
+    /// Cost grows with the number of sources and ancestors.
     /// @param line Terms of the version, of its parent, and so on as far as shares are due.
     /// @return amount What was claimed, smallest units.
     /// Reverts with the core's RoyaltyNotYours when the terms pay another account, LineageBroken, LineageIncomplete.
-    function claim(address token, ModuleTerms[] calldata line, address[] calldata solvers)
+    function claim(address token, ModuleTerms[] calldata line, Source[] calldata sources)
         external
         returns (uint256 amount);
 

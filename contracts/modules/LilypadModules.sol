@@ -105,17 +105,18 @@ contract LilypadModules is ModuleNames, ModuleLists {
     // ---- royalties
 
     /// @inheritdoc ILilypadModules
-    function claim(address token, ModuleTerms[] calldata line, address[] calldata solvers)
+    function claim(address token, ModuleTerms[] calldata line, Source[] calldata sources)
         external
         returns (uint256 amount)
     {
-        for (uint256 i = 0; i < solvers.length; i++) {
-            amount += CORE.claimRoyalty(token, line[0], solvers[i]);
+        VersionId earner = line[0].id();
+        for (uint256 i = 0; i < sources.length; i++) {
+            CORE.sweep(token, earner, sources[i].solver, sources[i].strategy, sources[i].pool);
+            amount += CORE.claimRoyalty(token, line[0], sources[i].solver);
         }
         if (amount == 0) return 0;
         (NameId[] memory names, address[] memory payees, uint256[] memory amounts) = _split(line, amount);
         CORE.transferCredit(token, payees, amounts);
-        VersionId earner = line[0].id();
         for (uint256 i = 0; i < payees.length; i++) {
             emit RoyaltyPaid(earner, names[i], payees[i], token, amounts[i]);
         }

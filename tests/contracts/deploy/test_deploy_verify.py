@@ -23,6 +23,7 @@ ADMINISTRATIVE = re.compile(
     r"|authority|guardian)(?![a-z])"
 )
 OWN_RECORD_ONLY = {
+    ("Lilypad", "sweep"),  # moves accruals to the owners that the terms name
     ("LilypadModules", "setOperator"),  # of a name, by its owner
     ("LilypadModules", "setPayee"),
     ("LilypadModules", "updateList"),  # by its curator
