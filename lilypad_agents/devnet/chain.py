@@ -1,0 +1,71 @@
+"""The devnet's chain: anvil with blocks every second and on every transaction, and the contracts on it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lilypad_agents.chain.anvil import Anvil, AnvilConfig, find_anvil, free_port
+from lilypad_agents.chain.deployer import Deployment, RpcSender
+from lilypad_agents.chain.deployment_plan import preset
+from lilypad_agents.chain.deployments import AddressBook
+from lilypad_agents.chain.errors import DevelopmentChainFailed
+from lilypad_agents.chain.keys import signer_from_test_mnemonic
+from lilypad_agents.chain.rpc import Rpc, RpcConfig
+from lilypad_agents.chain.types import ChainId, Notify, silent
+from lilypad_agents.devnet.layout import CHAIN_ID, DEFAULT_PORT, DEPLOYER, Layout
+from lilypad_agents.devnet.processes import Identity
+from lilypad_agents.devnet.record import Part
+
+CHAIN = ChainId(CHAIN_ID)
+
+
+@dataclass(frozen=True)
+class ChainOptions:
+    """`port` None: the usual one, or any free one when that is taken. `block_seconds` None: blocks on transactions only."""
+
+    port: int | None = None
+    block_seconds: int | None = 1
+
+
+def start_chain(layout: Layout, options: ChainOptions, checkout: Path | None, search_path: str) -> Part:
+    """Starts anvil, detached, with its state in the devnet's folder. Raises DevelopmentChainFailed."""
+    layout.chain_state.parent.mkdir(parents=True, exist_ok=True)
+    layout.log("chain").parent.mkdir(parents=True, exist_ok=True)
+    config = AnvilConfig(
+        port=_port(options.port),
+        chain_id=CHAIN,
+        block_time_s=options.block_seconds,
+        mixed_mining=options.block_seconds is not None,
+        state_file=layout.chain_state,
+    )
+    anvil = Anvil(find_anvil(checkout, search_path), config, log_file=layout.log("chain"))
+    anvil.start(detach=True)
+    return Part("chain", Identity.of(anvil.pid), anvil.url, str(layout.log("chain")), folder=str(layout.chain_state.parent))
+
+
+def deploy(layout: Layout, rpc_url: str, notify: Notify = silent) -> AddressBook:
+    """Deploys what is missing and returns the address book."""
+    rpc = Rpc(RpcConfig((rpc_url,), CHAIN))
+    try:
+        sender = RpcSender(rpc, signer_from_test_mnemonic(DEPLOYER, CHAIN), CHAIN)
+        document: Any = Deployment(rpc, sender, preset("devnet"), layout.address_book, notify=notify).run()
+    finally:
+        rpc.close()
+    return AddressBook.parse(json.loads(json.dumps(document)), str(layout.address_book))
+
+
+def _port(wanted: int | None) -> int:
+    if wanted:
+        return wanted
+    import socket
+
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        taken = probe.connect_ex(("127.0.0.1", DEFAULT_PORT)) == 0
+    return free_port() if taken else DEFAULT_PORT
+
+
+__all__ = ["CHAIN", "ChainOptions", "DevelopmentChainFailed", "deploy", "start_chain"]
