@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import textwrap
 import threading
 from pathlib import Path
@@ -28,6 +29,14 @@ from lilypad_agents.execution.worker import WorkerPool
 WAIT = 30
 HELLO = program(write_all(5) + "(call $proc_exit (i32.const 3))", "fd_write", "proc_exit")
 FOREVER = job(program("(loop (br 0))"), limits=limits(fuel=1 << 60, wall_seconds=60))
+
+
+def wait_until(holds, seconds: float = 10) -> None:
+    """Returns when `holds()` is true; fails after `seconds`."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it never became true"
+        time.sleep(0.005)
 
 
 def wait_gone(pid: int) -> None:
@@ -121,7 +130,7 @@ def test_kill__running_job__ends_its_whole_process_group(pool):
     """flt:S20."""
     handle = pool.submit("a", FOREVER)
     pid = process_of(pool, "a")
-    assert os.getpgid(pid) == pid
+    wait_until(lambda: os.getpgid(pid) == pid)  # the job makes its own group in its first steps
     handle.kill()
     assert handle.wait(WAIT).failure == "killed"
     wait_gone(pid)
