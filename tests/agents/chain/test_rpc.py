@@ -258,6 +258,7 @@ def test_request__failover_leads_to_another_chain__refuses_and_waits_for_ours(
 ) -> None:
     """flt:F13"""
     client = connect(proxy, second, total_timeout_s=1.0, head_check_s=60.0)
+    client.compare_heads()  # the second was on our chain a moment ago, and its connection is kept
     client.request("eth_blockNumber")
     proxy.stop()
     second.chain_id = 5
