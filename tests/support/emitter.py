@@ -1,9 +1,9 @@
 """A tiny hand-assembled contract for tests of the chain layer: it emits, reverts, and can be taken once.
 
-    mark(bytes32 id, uint256 value)     emits Marked(id indexed, value)
-    fail(uint256 have, uint256 need)    reverts NotEnough(have, need)
-    take()                              the first caller emits Taken(by indexed); later ones revert AlreadyTaken(by)
-    taker() view returns (address)
+mark(bytes32 id, uint256 value)     emits Marked(id indexed, value)
+fail(uint256 have, uint256 need)    reverts NotEnough(have, need)
+take()                              the first caller emits Taken(by indexed); later ones revert AlreadyTaken(by)
+taker() view returns (address)
 """
 
 from __future__ import annotations
@@ -25,11 +25,25 @@ EMITTER_ABI = Abi.parse(
     "Emitter",
     json.dumps(
         [
-            {"type": "function", "name": "mark", "inputs": [_input("bytes32", "id"), _input("uint256", "value")], "outputs": []},
-            {"type": "function", "name": "fail", "inputs": [_input("uint256", "have"), _input("uint256", "need")], "outputs": []},
+            {
+                "type": "function",
+                "name": "mark",
+                "inputs": [_input("bytes32", "id"), _input("uint256", "value")],
+                "outputs": [],
+            },
+            {
+                "type": "function",
+                "name": "fail",
+                "inputs": [_input("uint256", "have"), _input("uint256", "need")],
+                "outputs": [],
+            },
             {"type": "function", "name": "take", "inputs": [], "outputs": []},
             {"type": "function", "name": "taker", "inputs": [], "outputs": [_input("address", "")]},
-            {"type": "event", "name": "Marked", "inputs": [_input("bytes32", "id", True), _input("uint256", "value", False)]},
+            {
+                "type": "event",
+                "name": "Marked",
+                "inputs": [_input("bytes32", "id", True), _input("uint256", "value", False)],
+            },
             {"type": "event", "name": "Taken", "inputs": [_input("address", "by", True)]},
             {"type": "error", "name": "NotEnough", "inputs": [_input("uint256", "have"), _input("uint256", "need")]},
             {"type": "error", "name": "AlreadyTaken", "inputs": [_input("address", "by")]},
@@ -67,7 +81,9 @@ def _error_selector(signature: str) -> str:
     return "0x" + keccak(text=signature)[:4].hex()
 
 
-_DISPATCH = " ".join(f"DUP1 0x{EMITTER_ABI.function(name).selector.hex()} EQ @{name} JUMPI" for name in ("mark", "fail", "take", "taker"))
+_DISPATCH = " ".join(
+    f"DUP1 0x{EMITTER_ABI.function(name).selector.hex()} EQ @{name} JUMPI" for name in ("mark", "fail", "take", "taker")
+)
 _RUNTIME = _assemble(
     f"""
     PUSH0 CALLDATALOAD 0xe0 SHR {_DISPATCH} PUSH0 PUSH0 REVERT
