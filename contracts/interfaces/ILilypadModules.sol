@@ -187,6 +187,7 @@ interface ILilypadModules {
     /// Reverts with ListNotYours, ListLabelUnknown, ListLabelTaken, VersionUnknown (not registered), TextInvalid.
     /// @param removed Labels of entries to take out, before the others come in.
     /// @param root Root over all entries afterwards; not checked here, every tool computes it from the events and compares.
+    /// 0 for an empty list; no offer may name it, since there 0 means "any deterministic module".
     function updateList(ListId list, string[] calldata removed, ListEntry[] calldata added, bytes32 root) external;
 
     /// @notice Hands a list over. The curator. Emits {ListTransferred}. Reverts with ListNotYours, AccountInvalid.

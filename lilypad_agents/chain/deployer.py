@@ -267,8 +267,11 @@ class Deployment:
                     expected=kept.get("codeHash"),
                     found="0x" + keccak(code).hex(),
                 )
-            self._notify("contract_found", contract=contract.name, address=contract.address)
-            return self._entry(contract, code, int(kept["block"]), str(kept["txHash"]), kept.get("deployer"))
+            receipt = self.rpc.request("eth_getTransactionReceipt", str(kept["txHash"]))
+            if receipt is not None:  # else the chain was reorganised: it is looked for anew
+                self._notify("contract_found", contract=contract.name, address=contract.address)
+                block = quantity(receipt["blockNumber"])
+                return self._entry(contract, code, block, str(kept["txHash"]), kept.get("deployer"))
         if code:
             block, transaction, deployer = self._origin(contract.address, factory)
             self._notify("contract_found", contract=contract.name, address=contract.address)

@@ -301,3 +301,16 @@ def test_deploy__other_code_at_the_usual_factory__is_not_trusted(deploy: Deploy,
     rpc.request("anvil_setCode", FACTORY, "0x00")
     with pytest.raises(DeploymentMismatch, match="factory"):
         deploy()
+
+
+def test_deploy__after_the_chain_lost_its_last_blocks__sends_again_what_is_gone(
+    deploy: Deploy, rpc: Rpc, deployer: RpcSender
+) -> None:
+    """flt:F15: what the book says is believed only as far as the chain says it too."""
+    first = deploy()
+    rpc.request("anvil_rollback", 4)  # the faucet's share and the last contracts
+    assert not all(not finding.problems for finding in check_deployment(rpc, first))
+    second = deploy()
+    assert in_order(second) == in_order(first)
+    assert all(not finding.problems for finding in check_deployment(rpc, second))
+    assert given_to_faucet(rpc, second) == PRESETS["devnet"].faucet_share

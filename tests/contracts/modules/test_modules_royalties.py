@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lilypad_agents.protocol.ids import NOBODY, ZERO
+from lilypad_agents.protocol.terms import name_hash
 from tests.support.evm import Account, expect_revert
 from tests.support.registry import Market, Version
+from tests.support.world import World
 
 
 def shares(amount: int, bps: Sequence[int]) -> list[int]:
@@ -131,6 +134,25 @@ def test_claim__already_swept_by_somebody__pays_all_the_same(market: Market, aut
     market.core.sweep(market.token, version.id, NOBODY, NOBODY, ZERO, sender=market.account("anybody"))
     second = market.earn(version.terms, 10**18)
     assert market.claim([version]).value == first + second == market.free(author)
+
+
+def test_claim__deals_of_a_verified_pool__are_reached_by_naming_the_pool(world: World) -> None:
+    """beh:C5: settled after the lottery, with solver and protocol fee beside the royalty, which alone is taken here."""
+    modules = world.evm.deploy("LilypadModules", world.core)
+    author = world.evm.account("author")
+    terms = replace(world.module, publisher=author.address, royalty_to=modules.address, name_hash=name_hash("cowsay", "v1"))
+    modules.publish(terms, "cowsay", "v1", 0, 0, sender=author)
+    deal, _ = world.open(module=terms)
+    result = world.submit(deal, units=3)
+    world.set_seed(deal, drawn=False)
+    world.settle(deal, result, by=world.creator)
+    royalty, solver_fee, to_fund = world.accrued(deal)
+    assert min(royalty, solver_fee, to_fund) > 0
+    before = world.fund()
+    assert modules.claim(world.token, [terms], [(deal.solver, NOBODY, ZERO)]).value == 0, "another source"
+    assert modules.claim(world.token, [terms], [(deal.solver, deal.strategy, deal.pool)]).value == royalty
+    assert world.free(author) == royalty
+    assert (world.fees(deal), world.fund() - before) == ((0, solver_fee), to_fund)
 
 
 def test_claim__sources_named_twice__pay_once(market: Market, author: Account) -> None:
