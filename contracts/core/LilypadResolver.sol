@@ -416,7 +416,9 @@ contract LilypadResolver is LilypadRules, LilypadDomain, ILilypadResolver {
     }
 
     function _outcome(Case memory c, Status final_, uint256 changes) private view returns (Outcome memory) {
-        return _outcomeTo(c, c.word.ended(final_, block.timestamp), changes);
+        // Without a result nothing of the word is kept: the provider stands where the commitment would be.
+        DealWord kept = c.word.isIn(Status.Agreed) ? DealWord.wrap(0) : c.word;
+        return _outcomeTo(c, kept.ended(final_, block.timestamp), changes);
     }
 
     function _outcomeTo(Case memory c, DealWord to, uint256 changes) private pure returns (Outcome memory outcome) {
