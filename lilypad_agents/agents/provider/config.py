@@ -158,6 +158,7 @@ class ProviderSettings(AgentSettings, ProviderConfig):
     ROLE: ClassVar[str] = "provider"
 
     solver_urls: tuple[str, ...] = Field(("http://127.0.0.1:8100",), description="solvers to which it offers")
+    selftest: bool = Field(True, description="test the sandbox at the start, and offer only when it holds")
     gateway_port: int | None = Field(None, ge=0, le=65_535, description="serve results from here as well; 0 takes a free one")
     gateway_host: str = Field("127.0.0.1", description="address of that gateway")
 

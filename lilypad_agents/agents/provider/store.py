@@ -35,6 +35,7 @@ _SCHEMA = (
     CREATE TABLE provider_offer (
         id TEXT NOT NULL, url TEXT NOT NULL, label TEXT NOT NULL, expiry INTEGER NOT NULL,
         PRIMARY KEY (url, id)) STRICT, WITHOUT ROWID;
+    CREATE TABLE provider_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE provider_gas (
         tx BLOB PRIMARY KEY, block INTEGER NOT NULL, wei TEXT NOT NULL) STRICT, WITHOUT ROWID;
     """,
@@ -164,6 +165,16 @@ class ProviderStore:
     def offers(self) -> list[StandingOffer]:
         rows = self.database.query("SELECT * FROM provider_offer ORDER BY expiry")
         return [StandingOffer(row["id"], row["url"], row["label"], Timestamp(row["expiry"])) for row in rows]
+
+    # ---- places
+
+    def meta(self, name: str) -> str | None:
+        rows = self.database.query("SELECT value FROM provider_meta WHERE name = ?", (name,))
+        return rows[0]["value"] if rows else None
+
+    def set_meta(self, name: str, value: str) -> None:
+        with self.database.transaction(durable=False) as sql:
+            sql.execute("INSERT OR REPLACE INTO provider_meta VALUES (?, ?)", (name, value))
 
     # ---- gas
 

@@ -1,0 +1,319 @@
+"""The provider's part of the loop: see, decide, act. Level-triggered: whatever was missed is found in the state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from prometheus_client import Gauge
+
+from lilypad_agents.agents.provider.actor import Actor, Subject
+from lilypad_agents.agents.provider.agreements import Agreements
+from lilypad_agents.agents.provider.capacity import Machine
+from lilypad_agents.agents.provider.config import ProviderSettings
+from lilypad_agents.agents.provider.decide import Intent, decide
+from lilypad_agents.agents.provider.desk import Desk, Wanted
+from lilypad_agents.agents.provider.errors import ResultLost
+from lilypad_agents.agents.provider.lottery import Seeds
+from lilypad_agents.agents.provider.offers import Situation, Template, reasons_against_offering, templates
+from lilypad_agents.agents.provider.policy import act_by
+from lilypad_agents.agents.provider.registry import Registry
+from lilypad_agents.agents.provider.sources import Sources
+from lilypad_agents.agents.provider.store import ProviderStore
+from lilypad_agents.agents.provider.view import Action, DealView, Lottery, ProviderView, Stage
+from lilypad_agents.agents.provider.workshop import Job, Workshop
+from lilypad_agents.agents.runtime.context import AgentContext
+from lilypad_agents.agents.runtime.dealbook import DealView as BookEntry
+from lilypad_agents.agents.runtime.errors import figures_of
+from lilypad_agents.agents.runtime.loop import Observation
+from lilypad_agents.chain.outbox import Pending
+from lilypad_agents.protocol.deal import DealState
+from lilypad_agents.protocol.digest import Head, deciding_period
+from lilypad_agents.protocol.ids import Address, DealId
+from lilypad_agents.protocol.lifecycle import DisputeKind, Status
+from lilypad_agents.protocol.price import charge
+from lilypad_agents.protocol.units import Amount, Period, Timestamp, Units
+
+MONEY_EVERY_S = 3  # block time between two looks at balances
+COLLECT_EVERY_S = 600
+GAS_FOR_OBLIGATIONS = 3_000_000  # what the coin of an offering provider must pay for, at twice the base fee
+_GONE = DealState(Status.NONE, DisputeKind.NONE, False, Timestamp(0), Period(0), 0)
+_LOUD = ("disk", "gas", "funds")
+
+
+@dataclass
+class Money:
+    """Balances at the last look: ledger in smallest units, coin in wei."""
+
+    free: int = 0
+    locked: int = 0
+    coin: int = 0
+    looked_at: int = -MONEY_EVERY_S
+
+
+@dataclass
+class ProviderAgent:
+    """One provider. `finished` is called when a drain is over."""
+
+    context: AgentContext
+    settings: ProviderSettings
+    machine: Machine
+    store: ProviderStore
+    workshop: Workshop
+    actor: Actor
+    agreements: Agreements
+    seeds: Seeds
+    sources: Sources
+    desks: Sequence[Desk]
+    registry: Registry | None
+    token: Address
+    finished: Callable[[], None] = lambda: None
+    tested: bool = True
+    draining: bool = False
+    money: Money = field(default_factory=Money)
+    entries: dict[DealId, BookEntry] = field(default_factory=dict)
+    _against: dict[str, str] = field(default_factory=dict)
+    _recorded: set[Period] = field(default_factory=set)
+    _lost: set[DealId] = field(default_factory=set)
+    _templates: list[Template] | None = None
+    _collected_at: int = 0
+    _head: bytes = b""
+
+    def __post_init__(self) -> None:
+        registry = self.context.health.registry
+        gauges = {
+            "lilypad_provider_open_deals": lambda: len(self.entries),
+            "lilypad_provider_running_jobs": lambda: len(self.workshop.running),
+            "lilypad_provider_free_slots": lambda: self.workshop.free_slots,
+            "lilypad_provider_offering": lambda: int(not self._against),
+        }
+        for name, read in gauges.items():
+            Gauge(name, name.replace("_", " "), registry=registry).set_function(read)
+
+    # ---- the loop's part
+
+    def cycle(self, observation: Observation) -> bool:
+        """One look, one decision, what follows from it. True when more is to be expected at once."""
+        changed = self.workshop.collect(self.context.now)
+        notes = [note for desk in self.desks for note in desk.notes()]
+        nothing_new = self._head == observation.head.hash and not (changed or notes or observation.changed)
+        if nothing_new and not observation.first:
+            return False
+        self._head = observation.head.hash
+        self._follow(observation)
+        for job in changed:
+            if job.result is not None:
+                self.agreements.result_is_there(job)
+        self.agreements.take(notes, self.workshop.jobs.get)
+        self.actor.settle_outcomes(observation.advance.cursor)
+        if self.registry is not None and self.registry.follow():
+            self._templates = None
+        self.seeds.look(self.entries.values())
+        made = self._act(decide(self.view(), self.settings))
+        self._offer()
+        self._tidy()
+        return made > 0
+
+    def stop(self) -> None:
+        """Ends runs, threads and connections; deals go on with the next start."""
+        self.sources.stop()
+        for desk in self.desks:
+            desk.stop()
+        self.workshop.close()
+        for desk in self.desks:
+            desk.close(0.5)
+
+    # ---- seeing
+
+    def _follow(self, observation: Observation) -> None:
+        """Brings jobs in line with the deals that the chain has."""
+        ours = self.context.address
+        self.entries = {view.id: view for view in self.context.deals.open_deals() if view.deal.provider == ours}
+        for deal_id, entry in self.entries.items():
+            self.workshop.job(deal_id, entry.deal)
+        if observation.first:
+            for deal_id in self.store.kept():
+                entry = self.context.deals.get(deal_id)
+                if entry is not None:
+                    self.workshop.job(deal_id, entry.deal)
+
+    def view(self) -> ProviderView:
+        """Everything that a decision depends on."""
+        under_way = self.actor.under_way()
+        submitted: dict[Period, Timestamp] = {}
+        for entry in self.entries.values():
+            if entry.state.status is Status.RESULTS_SUBMITTED and entry.deal.audit_bps:
+                period = deciding_period(entry.state.period)
+                at = Timestamp(entry.state.deadline - entry.deal.judge_window)
+                submitted[period] = min(at, submitted.get(period, at))
+        return ProviderView(
+            time=self.context.now,
+            deals=tuple(self._deal(job, under_way.get(job.deal_id, frozenset())) for job in self.workshop.jobs.values()),
+            parameters=self.context.parameters,
+            slots=self.machine.slots,
+            free_slots=self.workshop.free_slots,
+            free=self.workshop.free,
+            backlog_ms=self.workshop.backlog_ms,
+            seeds=self.seeds.views(submitted, self._recorded),
+        )
+
+    def _deal(self, job: Job, under_way: frozenset[Action]) -> DealView:
+        entry = self.entries.get(job.deal_id) or self.context.deals.get(job.deal_id)
+        state = _GONE if entry is None else entry.state
+        return DealView(
+            id=job.deal_id,
+            deal=job.deal,
+            state=state,
+            work=job.work(),
+            agreement=self.agreements.of(job.deal_id)[0],
+            closing=self.agreements.closings.get(job.deal_id),
+            lottery=Lottery.NONE if entry is None else self.seeds.lottery(entry),
+            gross=self._gross(job),
+            under_way=under_way,
+        )
+
+    def _gross(self, job: Job) -> Amount | None:
+        if job.result is None:
+            return None
+        units = Units(Head.unpack(job.result.opening.opened.head).units)
+        return charge(job.deal, units, self.context.parameters.protocol_fee_bps).gross
+
+    # ---- acting
+
+    def _act(self, intents: Sequence[Intent]) -> int:
+        for intent in intents:
+            handler = _LOCAL.get(intent.action)
+            if handler is not None and intent.deal is not None:
+                handler(self, self.workshop.jobs[intent.deal])
+            elif intent.action is Action.RECORD and intent.period is not None:
+                self._recorded.add(intent.period)
+        self._look_for_lost_results()
+        return self.actor.act(intents, self._subject, self.sources.opened)
+
+    def _subject(self, deal_id: DealId) -> Subject:
+        job = self.workshop.jobs[deal_id]
+        signature = self.agreements.of(deal_id)[1]
+        return Subject(deal_id, job.deal, job.result, signature, self.agreements.closings.get(deal_id))
+
+    def _fetch(self, job: Job) -> None:
+        entry = self.entries.get(job.deal_id)
+        if entry is None:
+            return
+        if entry.state.status is Status.AGREED:
+            opened = entry.state.deadline - job.deal.submit_window
+            left = act_by(opened, entry.state.deadline, self.settings) - self.context.now
+        else:  # the result of a posted commitment is made again: no deadline is too short for that
+            left = 1 << 30
+        self.workshop.fetch(job, left)
+
+    def _release(self, job: Job) -> None:
+        self.workshop.release(job, int(self.context.now + self.settings.keep_seconds))
+        self._end(job)
+
+    def _stop(self, job: Job) -> None:
+        self.workshop.stop(job)
+        entry = self.entries.get(job.deal_id)
+        if entry is None:
+            self.context.log("work_stopped", deal=job.deal_id)
+            if job.result is None:
+                self.workshop.jobs.pop(job.deal_id, None)
+                self._end(job)
+
+    def _end(self, job: Job) -> None:
+        self.agreements.forget(job.deal_id)
+        self.actor.forget(job.deal_id)
+        self._lost.discard(job.deal_id)
+
+    def _look_for_lost_results(self) -> None:
+        """A stored result that does not open the posted commitment is made again once, and then reported."""
+        for deal_id, entry in self.entries.items():
+            job = self.workshop.jobs[deal_id]
+            if entry.state.commitment == 0 or job.result is None or job.stage is not Stage.DONE:
+                continue
+            if job.result.opening.commitment(deal_id, job.deal) == entry.state.commitment:
+                continue
+            if deal_id not in self._lost:
+                self._lost.add(deal_id)
+                error = ResultLost("Our result does not open the commitment that is posted.", deal=deal_id)
+                self.context.log("result_lost", alert=True, **figures_of(error))
+                self.workshop.redo(job)
+
+    # ---- offering
+
+    def _offer(self) -> None:
+        """Tells every solver what should stand there: everything, or nothing while a reason is against it."""
+        self._look_at_money()
+        situation = Situation(
+            unanswered=self.workshop.unanswered,
+            locked=self.money.locked,
+            free=self.money.free,
+            coin=self.money.coin,
+            coin_needed=GAS_FOR_OBLIGATIONS * 2 * max(1, self.context.head.base_fee),
+            disk_ok=self.context.store.free_bytes() > 0,
+            draining=self.draining,
+            tested=self.tested,
+        )
+        against = reasons_against_offering(situation, self.settings, self.machine)
+        if set(against) != set(self._against):
+            alert = any(name in against for name in _LOUD)
+            self.context.log("offering" if not against else "not_offering", alert=alert, reasons=against)
+        for name in _LOUD:
+            self.context.health.set(name, against.get(name))
+        self._against = against
+        if self._templates is None:
+            known = {} if self.registry is None else self.registry.known
+            self._templates = templates(self.settings, self.machine, known)
+        wanted = Wanted(() if against else tuple(self._templates), self.context.now)
+        for desk in self.desks:
+            desk.want(wanted)
+
+    def _look_at_money(self) -> None:
+        if self.context.now - self.money.looked_at < MONEY_EVERY_S:
+            return
+        free, locked = self.context.core.call("accountOf", self.token, self.context.address, block=self.context.head)[:2]
+        coin = int(self.context.rpc.request("eth_getBalance", self.context.address, "latest"), 16)
+        self.money = Money(int(free), int(locked), coin, self.context.now)
+
+    # ---- draining and tidying
+
+    def _tidy(self) -> None:
+        if not self.draining and drain_file(self.context.data).exists():
+            self.drain()
+        if self.draining and self._is_done():
+            self.context.log("drained")
+            self.finished()
+        if self.context.now - self._collected_at >= COLLECT_EVERY_S:
+            self._collected_at = self.context.now
+            self.workshop.tidy(self.context.now)
+
+    def drain(self) -> None:
+        """Takes no more deals, ends those it has, then calls `finished`. Offers that are out are cancelled on chain."""
+        self.draining = True
+        self.context.log("draining", open_deals=len(self.entries))
+        if any(offer.expiry >= self.context.now for offer in self.store.offers()) or self.store.meta("offers until"):
+            core, floor = self.context.core, (self.context.now + 1) & 0xFFFFFFFF
+            data = core.encode("cancelBelow", self.context.address, [self.token], 0, floor)
+            self.context.outbox.submit(f"cancel-offers:{floor}", core.address, data)
+            self.store.set_meta("cancelled", f"cancel-offers:{floor}")
+
+    def _is_done(self) -> bool:
+        key = self.store.meta("cancelled")
+        if key is not None and isinstance(self.context.outbox.status(key), Pending):
+            return False
+        return not self.entries and not self.actor.under_way() and not any(desk.standing for desk in self.desks)
+
+
+Handler = Callable[[ProviderAgent, Job], None]
+_LOCAL: dict[Action, Handler] = {
+    Action.FETCH: ProviderAgent._fetch,
+    Action.RUN: lambda agent, job: agent.workshop.run(job),
+    Action.PUBLISH: lambda agent, job: agent.workshop.publish(job),
+    Action.STOP: ProviderAgent._stop,
+    Action.RELEASE: ProviderAgent._release,
+}
+
+
+def drain_file(data: Path) -> Path:
+    """Its existence asks a running provider to drain."""
+    return data / "drain"

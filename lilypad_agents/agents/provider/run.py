@@ -1,0 +1,127 @@
+"""Puts a provider together and runs it: `run(settings)` is what `lilypad provider start` calls."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from lilypad_agents.agents.provider.actor import Actor
+from lilypad_agents.agents.provider.agent import ProviderAgent, drain_file
+from lilypad_agents.agents.provider.agreements import Agreements
+from lilypad_agents.agents.provider.capacity import machine_of
+from lilypad_agents.agents.provider.config import ProviderSettings
+from lilypad_agents.agents.provider.desk import Desk
+from lilypad_agents.agents.provider.library import Library
+from lilypad_agents.agents.provider.lottery import Seeds
+from lilypad_agents.agents.provider.offers import needs_registry
+from lilypad_agents.agents.provider.registry import Registry
+from lilypad_agents.agents.provider.salt import Salts
+from lilypad_agents.agents.provider.sources import Sources
+from lilypad_agents.agents.provider.store import ProviderStore
+from lilypad_agents.agents.provider.workshop import Workshop
+from lilypad_agents.agents.runtime.context import AgentContext
+from lilypad_agents.agents.runtime.loop import AgentLoop
+from lilypad_agents.agents.solver.client import SolverClient
+from lilypad_agents.chain.crash import NEVER, CrashPlan
+from lilypad_agents.chain.keys import Signer
+from lilypad_agents.execution.hardware import Probe, detect
+from lilypad_agents.execution.worker import WorkerPool
+from lilypad_agents.protocol.ids import Address
+
+SOLVER_S = 6.0  # one call to a solver with all its retries
+
+
+def run(settings: ProviderSettings, *, signer: Signer | None = None, crash: CrashPlan = NEVER) -> int:
+    """Runs a provider until it is asked to stop or has drained; returns the exit code.
+
+    Raises what does not allow it to start: AlreadyRunning, ConfigurationError kinds, ChainUnreachable, KeyUnusable.
+    """
+    with AgentContext.open(settings, signer=signer, crash=crash) as context:
+        drain_file(context.data).unlink(missing_ok=True)
+        agent, loop = assemble(context, settings, crash=crash)
+        if settings.selftest:
+            agent.tested = False
+            threading.Thread(target=_test_sandbox, args=(agent, loop), name="selftest", daemon=True).start()
+        for desk in agent.desks:
+            desk.start()
+        return loop.run()
+
+
+def assemble(
+    context: AgentContext, settings: ProviderSettings, *, crash: CrashPlan = NEVER, probe: Probe | None = None
+) -> tuple[ProviderAgent, AgentLoop]:
+    """A provider and its loop, not running; desks are not started either."""
+    loops: list[AgentLoop] = []
+
+    def wake() -> None:
+        for loop in loops:
+            loop.wake()
+
+    machine = machine_of(detect(context.data, probe), settings)
+    store = ProviderStore(context.database)
+    token = Address(context.book.address("LilypadToken"))
+    desks = [_desk(context, settings, store, token, url, wake) for url in settings.solver_urls]
+    registry = Registry(context) if needs_registry(settings) else None
+    sources = Sources(context, desks, registry)
+    workshop = Workshop(
+        pool=WorkerPool(machine.slots, context.data / "work"),
+        library=Library(context.store, sources.fetch, settings, machine),
+        content=context.store,
+        store=store,
+        salts=Salts(context.signer, context.domain),
+        signer=context.signer,
+        machine=machine,
+        terms=sources.terms,
+        deliver=sources.deliver,
+        log=context.log,
+        wake=wake,
+        crash=crash,
+    )
+    actor = Actor(context, store, settings, crash)
+    agent = ProviderAgent(
+        context=context,
+        settings=settings,
+        machine=machine,
+        store=store,
+        workshop=workshop,
+        actor=actor,
+        agreements=Agreements(context, store),
+        seeds=Seeds.of(context, actor.randomness),
+        sources=sources,
+        desks=desks,
+        registry=registry,
+        token=token,
+    )
+    loop = AgentLoop(context, agent)
+    loops.append(loop)
+    agent.finished = loop.stop
+    return agent, loop
+
+
+def _desk(
+    context: AgentContext, settings: ProviderSettings, store: ProviderStore, token: Address, url: str, wake: Callable[[], None]
+) -> Desk:
+    return Desk(
+        client=SolverClient(url, context.signer, SOLVER_S),
+        store=store,
+        signer=context.signer,
+        domain=context.domain,
+        token=token,
+        max_judge_window=context.parameters.max_judge_window,
+        config=settings,
+        log=context.log,
+        wake=wake,
+    )
+
+
+def _test_sandbox(agent: ProviderAgent, loop: AgentLoop) -> None:
+    """Nothing is offered before the sandbox showed on this very machine that it holds."""
+    from lilypad_agents.execution.selftest import run_selftest
+
+    failed = [check for check in run_selftest() if not check.passed]
+    agent.context.log(
+        "sandbox_tested", alert=bool(failed), failed=[f"{check.id} {check.title}: {check.detail}" for check in failed]
+    )
+    agent.tested = not failed
+    agent.context.health.set("sandbox", f"{len(failed)} checks of the sandbox fail" if failed else None)
+    loop.wake()

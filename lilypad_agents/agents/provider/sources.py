@@ -1,0 +1,112 @@
+"""Where the workers get what a deal needs and bring what it made: chain and registry first, then any solver's relay.
+
+Calls block and are for worker threads. Nothing that a relay says counts before a hash proves it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lilypad_agents.agents.provider.desk import Desk, relay_order
+from lilypad_agents.agents.provider.openings import Opened, OpeningReader, opened_from
+from lilypad_agents.agents.provider.registry import Registry
+from lilypad_agents.agents.provider.store import StoredResult
+from lilypad_agents.agents.runtime.context import AgentContext
+from lilypad_agents.agents.solver.wire import ContentKind, MessageKind, Scope
+from lilypad_agents.content.cid import Cid
+from lilypad_agents.content.errors import PushRefused
+from lilypad_agents.content.limits import Limits
+from lilypad_agents.errors import ContentUnavailable, LilypadError
+from lilypad_agents.protocol.deal import Deal
+from lilypad_agents.protocol.ids import DealId, VersionId
+from lilypad_agents.protocol.terms import ModuleTerms
+
+FETCH_S = 20.0
+PATIENCE_S = 1.6  # for a relay that has not read the block of our deal yet
+_FIRST_PAUSE_S = 0.05
+
+
+class Sources:
+    """Terms, offers and content for the workers of one provider."""
+
+    def __init__(self, context: AgentContext, desks: Sequence[Desk], registry: Registry | None) -> None:
+        self._context = context
+        self._desks = desks
+        self._registry = registry
+        self._reader = OpeningReader(context.rpc, context.contracts)
+        self._terms: dict[VersionId, ModuleTerms] = {}
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Ends the waiting between attempts."""
+        self._stopped.set()
+
+    # ---- terms and offers
+
+    def terms(self, deal_id: DealId, deal: Deal) -> ModuleTerms | None:
+        """The terms of the deal's module; None when nobody shows them. Raises ChainUnreachable, RpcError."""
+        known = self._terms.get(deal.module)
+        if known is None and self._registry is not None and deal.module in self._registry.known:
+            known = self._registry.known[deal.module].terms
+        if known is None:
+            opened = self.opened(deal_id)
+            known = None if opened is None else opened.terms
+        if known is not None:
+            self._terms[deal.module] = known
+        return known
+
+    def opened(self, deal_id: DealId) -> Opened | None:
+        """Job offer and terms of a deal, proven by its record: from the opening's calldata, else from a solver."""
+        entry = self._context.deals.get(deal_id)
+        if entry is None:
+            return None
+        found = self._reader.read(entry.deal, entry.opened_tx)
+        return found or self._opened_by_word(deal_id, entry.deal)
+
+    def _opened_by_word(self, deal_id: DealId, deal: Deal) -> Opened | None:
+        for desk in relay_order(self._desks):
+            try:
+                view = desk.client.deal(deal_id)
+            except LilypadError:
+                continue
+            if view.job is not None and view.module is not None:
+                opened = opened_from(view.job, view.module, deal)
+                if opened is not None:
+                    return opened
+        return None
+
+    # ---- content
+
+    def fetch(self, root: Cid, limits: Limits) -> None:
+        """Brings a tree into the store from whichever relay has it. Raises as `content.client.fetch` does."""
+
+        def from_one(desk: Desk) -> None:
+            desk.client.fetch(root, self._context.store, limits=limits, seconds=FETCH_S)
+
+        self._from_any(from_one, (ContentUnavailable,), f"No relay serves {root}.")
+
+    def deliver(self, deal_id: DealId, deal: Deal, result: StoredResult, note: Mapping[str, Any]) -> None:
+        """Pushes the result to a relay and leaves the note for the creator there. Raises what the last relay answered."""
+        scope = Scope("deal", deal_id)
+
+        def to_one(desk: Desk) -> None:
+            desk.client.put_content(result.opening.data_id, self._context.store, scope, ContentKind.RESULT)
+            desk.client.message(deal_id, MessageKind.RESULT, dict(note))
+
+        self._from_any(to_one, (LilypadError,), "No relay takes the result.")
+
+    def _from_any(self, attempt: Callable[[Desk], None], passing: tuple[type[LilypadError], ...], nobody: str) -> None:
+        """Tries every relay, and again for a moment: a relay may hear of a deal a little later than we do."""
+        pause, waited = _FIRST_PAUSE_S, 0.0
+        while True:
+            failure: LilypadError = PushRefused(nobody) if passing == (LilypadError,) else ContentUnavailable(nobody)
+            for desk in relay_order(self._desks):
+                try:
+                    return attempt(desk)
+                except passing as error:
+                    failure = error
+            if waited >= PATIENCE_S or self._stopped.wait(pause):
+                raise failure
+            waited, pause = waited + pause, pause * 2

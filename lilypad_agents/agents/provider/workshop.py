@@ -1,0 +1,411 @@
+"""Our work on deals: fetch, run, store, deliver, each in a thread beside the loop; the loop sees stages and results.
+
+Everything that changes a `Job` happens on the loop's thread: threads put what they found into a queue, and `collect`
+takes it in. A restart finds results by deal in the database, ended runs in the worker pool's folder, and content in
+the store, so at most a run is repeated; the first stored result of a deal stays its only one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lilypad_agents.agents.provider.capacity import NOTHING, Machine, Need, need_of
+from lilypad_agents.agents.provider.library import ContentRefused, Library, Obtained, pin_name
+from lilypad_agents.agents.provider.messages import RESULT, result_note
+from lilypad_agents.agents.provider.policy import Reason, Refusal
+from lilypad_agents.agents.provider.results import Opening, opened_of, receipt_of, store_receipt, store_result
+from lilypad_agents.agents.provider.salt import Salts
+from lilypad_agents.agents.provider.store import ProviderStore, StoredResult
+from lilypad_agents.agents.provider.threads import Threads
+from lilypad_agents.agents.provider.view import Stage, Work
+from lilypad_agents.agents.runtime.errors import figures_of
+from lilypad_agents.chain.crash import NEVER, CrashPlan
+from lilypad_agents.chain.keys import Signer
+from lilypad_agents.chain.types import Notify
+from lilypad_agents.content.store import LocalStore
+from lilypad_agents.errors import LilypadError, UsageError
+from lilypad_agents.execution.job import ExitClass, JobOutcome, RunResult
+from lilypad_agents.execution.receipt import parse_receipt
+from lilypad_agents.execution.worker import WorkerPool
+from lilypad_agents.protocol.deal import Deal
+from lilypad_agents.protocol.ids import DealId, VersionId, hex_of
+from lilypad_agents.protocol.terms import ModuleTerms
+from lilypad_agents.protocol.units import Timestamp
+
+THREADS = 4
+MOST_RUNS = 3  # of one deal whose worker crashes
+FIRST_RETRY_S, LAST_RETRY_S = 1, 15
+_WEIGHT = 4  # of the last run in the running mean of a module's times
+Terms = Callable[[DealId, Deal], ModuleTerms | None]
+Deliver = Callable[[DealId, Deal, StoredResult, Mapping[str, Any]], None]
+
+
+@dataclass
+class Job:
+    """One deal's work. Changed on the loop's thread only. `retry_at`: block time; `lives`: counts stops and restarts."""
+
+    deal_id: DealId
+    deal: Deal
+    stage: Stage = Stage.NEW
+    refusal: Refusal | None = None
+    retry_at: Timestamp = Timestamp(0)
+    failures: int = 0
+    runs: int = 0
+    lives: int = 0
+    delivering: bool = False
+    obtained: Obtained | None = None
+    need: Need = NOTHING
+    estimate_ms: int = 0
+    started: float = 0.0
+    result: StoredResult | None = None
+
+    @property
+    def label(self) -> str:
+        return self.deal_id.hex()
+
+    def work(self) -> Work:
+        """What decisions see."""
+        result = self.result
+        return Work(
+            stage=self.stage,
+            refusal=self.refusal,
+            commitment=None if result is None else result.opening.commitment(self.deal_id, self.deal),
+            published=result is not None and (result.published or self.delivering),
+            released=result is None or result.released,
+            retry_at=self.retry_at,
+            need=self.need,
+            estimate_ms=self.estimate_ms,
+        )
+
+
+@dataclass(frozen=True)
+class _Report:
+    """What a thread tells the loop about one life of a job."""
+
+    deal_id: DealId
+    life: int
+    what: str
+    value: Any = None
+
+
+@dataclass
+class Workshop:
+    """Use on the loop's thread; `close` ends runs and threads. `wake` is called whenever there is something to collect."""
+
+    pool: WorkerPool
+    library: Library
+    content: LocalStore
+    store: ProviderStore
+    salts: Salts
+    signer: Signer
+    machine: Machine
+    terms: Terms
+    deliver: Deliver
+    log: Notify
+    wake: Callable[[], None]
+    crash: CrashPlan = field(default_factory=lambda: NEVER)
+    jobs: dict[DealId, Job] = field(default_factory=dict)
+    _reports: queue.SimpleQueue[_Report] = field(default_factory=queue.SimpleQueue)
+    _means: dict[VersionId, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._threads = Threads(THREADS, "provider", lambda error: self.log("thread_failed", alert=True, **figures_of(error)))
+
+    # ---- what decisions ask for
+
+    def job(self, deal_id: DealId, deal: Deal) -> Job:
+        """The job of a deal; a stored result is found again."""
+        job = self.jobs.get(deal_id)
+        if job is None:
+            job = self.jobs[deal_id] = Job(deal_id, deal, result=self.store.result(deal_id))
+            if job.result is not None:
+                job.stage = Stage.DONE
+        return job
+
+    def fetch(self, job: Job, seconds_left: int) -> None:
+        """Begins to obtain everything that the job needs."""
+        if job.stage is not Stage.NEW:
+            return
+        job.stage = Stage.FETCHING
+        self._start(job, self._obtain, seconds_left)
+
+    def run(self, job: Job) -> None:
+        """Begins the run in a worker process, or takes over the one that an earlier life of this agent ended."""
+        if job.stage is not Stage.READY or job.obtained is None:
+            return
+        job.stage, job.started = Stage.RUNNING, time.time()
+        job.runs += 1
+        self._start(job, self._run, job.obtained)
+
+    def publish(self, job: Job) -> None:
+        """Begins to hand result and receipt to the relays."""
+        if job.result is None or job.delivering:
+            return
+        job.delivering = True
+        self._start(job, self._publish, job.result)
+
+    def stop(self, job: Job) -> None:
+        """Gives up what is under way for a job; what is stored stays."""
+        job.lives += 1
+        self.pool.kill(job.label)
+        job.stage = Stage.NEW if job.result is None else Stage.DONE
+        job.obtained, job.need = None, NOTHING
+        job.delivering = False
+
+    def release(self, job: Job, expires_at: int) -> None:
+        """The deal is final: its content stays until `expires_at` (unix seconds) and may be collected then."""
+        self._threads.submit(self._release, job.deal_id, expires_at)
+        self.jobs.pop(job.deal_id, None)
+
+    def tidy(self, now: Timestamp) -> None:
+        """Collects content that no pin needs any more, beside the loop. `now`: block time."""
+        self._threads.submit(self._collect_content, now)
+
+    def _collect_content(self, now: Timestamp) -> None:
+        try:
+            collected = self.content.collect(now)
+            self.log("content_collected", blocks=collected.blocks, bytes=collected.bytes, pins=collected.pins)
+        except LilypadError as error:
+            self.log("content_not_collected", alert=True, **figures_of(error))
+
+    def redo(self, job: Job) -> None:
+        """Forgets a result that does not open the posted commitment, so that it is made again."""
+        self.store.drop_result(job.deal_id)
+        job.lives += 1
+        job.result, job.stage, job.delivering = None, Stage.NEW, False
+
+    # ---- what decisions see
+
+    @property
+    def running(self) -> list[Job]:
+        return [job for job in self.jobs.values() if job.stage is Stage.RUNNING]
+
+    @property
+    def free_slots(self) -> int:
+        return max(0, self.machine.slots - len(self.running))
+
+    @property
+    def free(self) -> Need:
+        used = sum((job.need for job in self.running), NOTHING)
+        limit = self.machine.limit
+        return Need(
+            max(0, limit.cpu_milli - used.cpu_milli),
+            max(0, limit.ram_mib - used.ram_mib),
+            max(0, limit.gpu_count - used.gpu_count),
+        )
+
+    @property
+    def backlog_ms(self) -> int:
+        """What the running jobs probably still take, added up."""
+        now = time.time()
+        return sum(max(0, job.estimate_ms - int((now - job.started) * 1_000)) for job in self.running)
+
+    @property
+    def unanswered(self) -> int:
+        return sum(job.result is None for job in self.jobs.values())
+
+    # ---- taking in
+
+    def collect(self, now: Timestamp) -> list[Job]:
+        """Takes in what the threads found; jobs that changed. `now`: block time."""
+        changed = []
+        for report in self._taken():
+            job = self.jobs.get(report.deal_id)
+            if job is not None and job.lives == report.life:
+                _TAKERS[report.what](self, job, report.value, now)
+                changed.append(job)
+        return changed
+
+    def _taken(self) -> Iterator[_Report]:
+        while True:
+            try:
+                yield self._reports.get_nowait()
+            except queue.Empty:
+                return
+
+    def close(self) -> None:
+        """Ends runs and threads; a run that is cut off is repeated after the next start."""
+        self._threads.close(2.0)
+        self.pool.close()
+
+    # ---- in threads
+
+    def _start(self, job: Job, work: Callable[..., tuple[str, Any]], *arguments: Any) -> None:
+        self._threads.submit(self._guarded, job.deal_id, job.deal, job.lives, work, arguments)
+
+    def _guarded(self, deal_id: DealId, deal: Deal, life: int, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        """Whatever happens in a thread becomes a report; nothing is swallowed."""
+        try:
+            what, value = work(deal_id, deal, life, *arguments)
+        except ContentRefused as refused:
+            what, value = "refused", refused.refusal
+        except Exception as error:
+            what, value = ("undelivered" if work == self._publish else "failed"), error
+        if what:
+            self._report(_Report(deal_id, life, what, value))
+
+    def _report(self, report: _Report) -> None:
+        self._reports.put(report)
+        self.wake()
+
+    def _obtain(self, deal_id: DealId, deal: Deal, life: int, seconds_left: int) -> tuple[str, Any]:
+        terms = self.terms(deal_id, deal)
+        if terms is None:
+            raise ContentRefused(Refusal(Reason.TERMS_UNKNOWN, hex_of(deal.module)))
+        obtained = self.library.obtain(deal_id, deal, terms, seconds_left)
+        self.crash.point("provider.obtained")
+        return "obtained", obtained
+
+    def _run(self, deal_id: DealId, deal: Deal, life: int, obtained: Obtained) -> tuple[str, Any]:
+        label = deal_id.hex()
+        recovered = self.pool.recovered.pop(label, None)
+        if recovered is not None:
+            return self._finish(deal_id, deal, life, obtained, recovered)
+        spec = self.library.spec(deal_id, deal, obtained)
+        try:
+            handle = self.pool.submit(label, spec)
+        except UsageError:  # files of a run that was stopped
+            self.pool.forget(label)
+            handle = self.pool.submit(label, spec)
+        self.crash.point("provider.run_started")
+        started = time.time()
+
+        def ended(outcome: JobOutcome) -> None:
+            # When the threads are closed the agent stops, and its next life adopts the result.
+            self._threads.submit(self._guarded, deal_id, deal, life, self._finish, (obtained, outcome, started))
+
+        handle.add_done_callback(ended)
+        return "", None
+
+    def _finish(
+        self, deal_id: DealId, deal: Deal, life: int, obtained: Obtained, outcome: JobOutcome, started: float = 0.0
+    ) -> tuple[str, Any]:
+        self.crash.point("provider.run_ended")
+        if outcome.result is None:
+            return "no result", outcome
+        if outcome.result.exit_class is ExitClass.INDETERMINATE:
+            return "indeterminate", outcome.result
+        return "done", (self._keep(deal_id, deal, obtained, outcome.result, started), outcome.result)
+
+    def _keep(
+        self, deal_id: DealId, deal: Deal, obtained: Obtained, result: RunResult, started: float
+    ) -> StoredResult:
+        """Content first, then pins, then the row that makes it count, then the worker's files."""
+        stored = self.store.result(deal_id)
+        if stored is None:
+            ended = int(time.time())
+            opened, units = opened_of(obtained.module.manifest, deal, result)
+            opening = Opening(opened, self.salts.of(deal_id), store_result(self.content, result), units)
+            receipt = receipt_of(
+                deal_id, deal, hashlib.sha256(obtained.module.wasm).digest(), result, opening,
+                isa=self.machine.isa, started_at=int(started or ended - result.wall_ms / 1_000), ended_at=ended,
+                signer=self.signer,
+            )  # fmt: skip
+            receipt_id = store_receipt(self.content, receipt)
+            self.crash.point("provider.result_made")
+            for root in (opening.data_id, receipt_id):
+                self.content.pin(root, pin_name(deal_id))
+            self.library.pin(deal_id, deal, obtained)
+            self.crash.point("provider.result_pinned")
+            stored = self.store.add_result(
+                deal_id, StoredResult(opening, receipt_id, receipt.to_bytes(), Timestamp(ended))
+            )
+            self.crash.point("provider.result_stored")
+        self.pool.forget(deal_id.hex())
+        self.crash.point("provider.run_forgotten")
+        return stored
+
+    def _publish(self, deal_id: DealId, deal: Deal, life: int, result: StoredResult) -> tuple[str, Any]:
+        opening = result.opening
+        note = result_note(opening.data_id, result.receipt_id, parse_receipt(result.receipt), opening.opened)
+        self.crash.point("provider.before_delivery")
+        self.deliver(deal_id, deal, result, note)
+        self.crash.point("provider.delivered")
+        self.store.mark_published(deal_id)
+        return "delivered", None
+
+    def _release(self, deal_id: DealId, expires_at: int) -> None:
+        try:
+            name = pin_name(deal_id)
+            for pin in list(self.content.pins(name)):
+                self.content.pin(pin.root, name, expires_at)
+            self.store.mark_released(deal_id)
+        except LilypadError as error:  # a pin without expiry keeps data for longer, which harms nobody
+            self.log("provider_release_failed", deal=deal_id, **figures_of(error))
+
+    # ---- on the loop's thread
+
+    def _take_obtained(self, job: Job, obtained: Obtained, now: Timestamp) -> None:
+        job.obtained, job.need, job.failures, job.refusal = obtained, need_of(obtained.module.manifest), 0, None
+        wall_ms = obtained.module.manifest.limits.wall_seconds * 1_000
+        job.estimate_ms = min(wall_ms, self._means.get(job.deal.module, wall_ms))
+        job.stage = Stage.READY
+
+    def _take_refused(self, job: Job, refusal: Refusal, now: Timestamp) -> None:
+        job.stage, job.refusal, job.obtained, job.need = Stage.REFUSED, refusal, None, NOTHING
+        self.log("deal_refused", deal=job.deal_id, reason=str(refusal.reason), found=refusal.found, needed=refusal.needed)
+
+    def _take_failed(self, job: Job, error: Exception, now: Timestamp) -> None:
+        job.stage, job.obtained, job.need = Stage.NEW, None, NOTHING
+        job.refusal = Refusal(Reason.CONTENT_UNAVAILABLE, str(error)[:200])
+        self._postpone(job, now)
+        self.log("deal_work_failed", deal=job.deal_id, failures=job.failures, **figures_of(error))
+
+    def _take_no_result(self, job: Job, outcome: JobOutcome, now: Timestamp) -> None:
+        self.log("run_without_result", deal=job.deal_id, failure=outcome.failure, detail=outcome.message, runs=job.runs)
+        if outcome.failure == "module-broken":
+            self._take_refused(job, Refusal(Reason.MODULE_BROKEN, outcome.message), now)
+        elif outcome.failure == "crashed" and job.runs >= MOST_RUNS:
+            self._take_refused(job, Refusal(Reason.RUN_FAILED, outcome.message), now)
+        else:
+            job.stage = Stage.READY
+
+    def _take_indeterminate(self, job: Job, result: RunResult, now: Timestamp) -> None:
+        """The host, not the program, ended the run: a result that nobody could confirm is not committed to."""
+        self.log("run_indeterminate", deal=job.deal_id, detail=result.detail, runs=job.runs)
+        if job.runs >= MOST_RUNS:
+            self._take_refused(job, Refusal(Reason.RUN_FAILED, result.detail), now)
+        else:
+            job.stage = Stage.READY
+
+    def _take_done(self, job: Job, found: tuple[StoredResult, RunResult], now: Timestamp) -> None:
+        stored, result = found
+        mean = self._means.get(job.deal.module)
+        self._means[job.deal.module] = result.wall_ms if mean is None else (mean * (_WEIGHT - 1) + result.wall_ms) // _WEIGHT
+        job.result, job.stage, job.obtained, job.need, job.failures = stored, Stage.DONE, None, NOTHING, 0
+        job.retry_at, job.refusal = Timestamp(0), None
+        self.log(
+            "run_ended", deal=job.deal_id, exit_code=result.exit_code, exit_class=str(result.exit_class),
+            wall_ms=result.wall_ms, fuel=result.fuel, data_id=str(stored.opening.data_id),
+        )  # fmt: skip
+
+    def _take_delivered(self, job: Job, _: None, now: Timestamp) -> None:
+        job.delivering, job.failures = False, 0
+        job.result = self.store.result(job.deal_id)
+        self.log("result_delivered", deal=job.deal_id)
+
+    def _take_undelivered(self, job: Job, error: Exception, now: Timestamp) -> None:
+        job.delivering = False
+        self._postpone(job, now)
+        self.log("result_not_delivered", alert=True, deal=job.deal_id, failures=job.failures, **figures_of(error))
+
+    def _postpone(self, job: Job, now: Timestamp) -> None:
+        job.retry_at = Timestamp(now + min(LAST_RETRY_S, FIRST_RETRY_S << min(job.failures, 6)))
+        job.failures += 1
+
+
+_TAKERS: Mapping[str, Callable[[Workshop, Job, Any, Timestamp], None]] = {
+    "obtained": Workshop._take_obtained,
+    "refused": Workshop._take_refused,
+    "failed": Workshop._take_failed,
+    "no result": Workshop._take_no_result,
+    "indeterminate": Workshop._take_indeterminate,
+    "done": Workshop._take_done,
+    "delivered": Workshop._take_delivered,
+    "undelivered": Workshop._take_undelivered,
+}
