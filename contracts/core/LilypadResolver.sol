@@ -280,16 +280,16 @@ contract LilypadResolver is LilypadRules, LilypadDomain, ILilypadResolver {
         _resolveDelivered(c);
     }
 
-    /// @dev As a settlement. The collateral is above three seat fees (6.6), so gross and collateral cover every allowed claim.
+    /// @dev As a settlement. Gross and collateral cover three seat fees (6.6), unless the collateral has paid an audit before.
     function _resolveCorrect(Case memory c, ResultOpening calldata opening, uint256 claim) private {
         Deal memory deal = c.deal;
         bytes32 digest = _digest(opening.head, opening.content);
         uint176 opened = _commitment(c.id, deal.provider, digest, opening.salt);
         if (opened != c.word.commitment()) revert CommitmentMismatch(c.id, c.word.commitment(), opened);
-        _requireClaim(c, claim, _panelFee(deal.seatFee));
         Charge memory charge = _charge(deal, uint64(uint256(opening.head)));
         uint256 total = _lockedTotal(deal);
         uint256 collateral = _collateralLeft(c);
+        _requireClaim(c, claim, Math.min(_panelFee(deal.seatFee), collateral + charge.gross));
         Outcome memory outcome = _outcome(c, Status.MediationAccepted, 3);
         outcome.changes[0] = Change(deal.creator, 0, total, total - charge.total);
         outcome.changes[1] = Change(deal.provider, 0, collateral, collateral + charge.gross - claim);

@@ -13,7 +13,8 @@ import {ResultOpening, Verdict} from "../types/Calls.sol";
 interface IStrategyHost {
     /// @notice The strategy's answer, once per dispute, from InMediation until the deadline. Only the strategy of the record.
     /// Correct: pays as a settlement; `opening` gives the units and must open the commitment; `claim` is at most three seat
-    /// fees (the panel that a provider which served late caused), taken from gross, then from collateral.
+    /// fees (the panel that a provider which served late caused) and at most what there is: taken from gross, then from collateral,
+    /// of which an audit after a lost seed left less.
     /// Wrong: refunds the creator in full, compensates it by the value, pays the premium to the fund; `claim` is at most
     /// what is left of the collateral; then 5 % of the collateral to `bountyTo` unless the deal was drawn; the rest to the fund.
     /// NoFault: refunds the creator less the premium, collateral back; `claim` must be 0.
