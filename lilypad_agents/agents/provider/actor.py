@@ -91,6 +91,11 @@ class Actor:
         for action in Action:
             self._paused.pop((deal_id, action), None)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no transaction is under way."""
+        return not self._under_way
+
     # ---- outcomes
 
     def settle_outcomes(self, seen_block: int) -> None:
@@ -252,13 +257,27 @@ class Actor:
 
     def _record(self, intent: Intent) -> int:
         """Once for a period; who else recorded it does not matter."""
-        key = intent.key
-        if self._context.outbox.status(key) is None:
-            contract = self.randomness
-            self._context.outbox.submit(key, contract.address, contract.encode("record", intent.period, b""))
-            self._context.log("seed_recording", period=intent.period)
-            return 1
-        return 0
+        if self._context.outbox.status(intent.key) is not None:
+            return 0
+        contract = self.randomness
+        self._context.log("seed_recording", period=intent.period)
+        return self.send_alone(intent.key, Action.RECORD, contract, contract.encode("record", intent.period, b""))
+
+    def send_alone(self, key: str, action: Action, contract: Contract, data: bytes) -> int:
+        """A transaction that belongs to no deal, once for its key."""
+        subject = DealId(key.encode())
+        with self._store.database.transaction() as sql:
+            self._store.begin(sql, [subject], action, key)
+            self._context.outbox.submit(key, contract.address, data)
+        self._under_way[key] = [(subject, action)]
+        return 1
+
+    def watch(self, key: str, action: Action) -> None:
+        """Follows a transaction that somebody else handed to the outbox, for what it costs."""
+        subject = DealId(key.encode())
+        with self._store.database.transaction() as sql:
+            self._store.begin(sql, [subject], action, key)
+        self._under_way[key] = [(subject, action)]
 
     @property
     def randomness(self) -> Contract:

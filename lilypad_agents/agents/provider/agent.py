@@ -16,18 +16,20 @@ from lilypad_agents.agents.provider.decide import Intent, decide
 from lilypad_agents.agents.provider.desk import Desk, Wanted
 from lilypad_agents.agents.provider.errors import ResultLost
 from lilypad_agents.agents.provider.lottery import Seeds
+from lilypad_agents.agents.provider.income import income_of
 from lilypad_agents.agents.provider.offers import Situation, Template, reasons_against_offering, templates
+from lilypad_agents.agents.provider.opening import open_offer, opening_key, put_aside, waiting
 from lilypad_agents.agents.provider.policy import act_by
 from lilypad_agents.agents.provider.registry import Registry
 from lilypad_agents.agents.provider.sources import Sources
-from lilypad_agents.agents.provider.store import ProviderStore
+from lilypad_agents.agents.provider.store import OFFERS_UNTIL, ProviderStore
 from lilypad_agents.agents.provider.view import Action, DealView, Lottery, ProviderView, Stage
 from lilypad_agents.agents.provider.workshop import Job, Workshop
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.dealbook import DealView as BookEntry
 from lilypad_agents.agents.runtime.errors import figures_of
 from lilypad_agents.agents.runtime.loop import Observation
-from lilypad_agents.chain.outbox import Pending
+from lilypad_agents.errors import ChainUnreachable, LilypadError
 from lilypad_agents.protocol.deal import DealState
 from lilypad_agents.protocol.digest import Head, deciding_period
 from lilypad_agents.protocol.ids import Address, DealId
@@ -132,11 +134,20 @@ class ProviderAgent:
         self.entries = {view.id: view for view in self.context.deals.open_deals() if view.deal.provider == ours}
         for deal_id, entry in self.entries.items():
             self.workshop.job(deal_id, entry.deal)
+        for entry in observation.changed:
+            if entry.deal.provider == ours and not entry.is_open:
+                self._count(entry)
         if observation.first:
             for deal_id in self.store.kept():
                 entry = self.context.deals.get(deal_id)
                 if entry is not None:
                     self.workshop.job(deal_id, entry.deal)
+
+    def _count(self, entry: BookEntry) -> None:
+        """Notes what an ended deal brought or cost."""
+        amount = income_of(entry, self.context.cursor, self.context.address)
+        self.store.set_income(entry.id, entry.state.status, entry.changed_at, amount)
+        self.context.log("deal_ended", deal=entry.id, status=entry.state.status.name, tx=entry.changed_tx, income=amount)
 
     def view(self) -> ProviderView:
         """Everything that a decision depends on."""
@@ -278,6 +289,8 @@ class ProviderAgent:
     # ---- draining and tidying
 
     def _tidy(self) -> None:
+        for path in waiting(self.context.data):
+            self._open(path)
         if not self.draining and drain_file(self.context.data).exists():
             self.drain()
         if self.draining and self._is_done():
@@ -287,21 +300,31 @@ class ProviderAgent:
             self._collected_at = self.context.now
             self.workshop.tidy(self.context.now)
 
+    def _open(self, path: Path) -> None:
+        """Opens a deal from an offer file that was handed over."""
+        try:
+            deal_id = open_offer(self.context, self.settings, self.machine, path)
+        except ChainUnreachable:
+            raise  # tried again in the next cycle
+        except LilypadError as error:
+            self.context.log("offer_file_refused", alert=True, path=path.name, **figures_of(error))
+            put_aside(path, "refused")
+            return
+        self.actor.watch(opening_key(deal_id), Action.OPEN)
+        self.context.log("offer_file_opening", path=path.name, deal=deal_id)
+        put_aside(path, "opened")
+
     def drain(self) -> None:
         """Takes no more deals, ends those it has, then calls `finished`. Offers that are out are cancelled on chain."""
         self.draining = True
         self.context.log("draining", open_deals=len(self.entries))
-        if any(offer.expiry >= self.context.now for offer in self.store.offers()) or self.store.meta("offers until"):
+        if int(self.store.meta(OFFERS_UNTIL) or 0) >= self.context.now:
             core, floor = self.context.core, (self.context.now + 1) & 0xFFFFFFFF
             data = core.encode("cancelBelow", self.context.address, [self.token], 0, floor)
-            self.context.outbox.submit(f"cancel-offers:{floor}", core.address, data)
-            self.store.set_meta("cancelled", f"cancel-offers:{floor}")
+            self.actor.send_alone(f"cancel-offers:{floor}", Action.CANCEL_OFFERS, core, data)
 
     def _is_done(self) -> bool:
-        key = self.store.meta("cancelled")
-        if key is not None and isinstance(self.context.outbox.status(key), Pending):
-            return False
-        return not self.entries and not self.actor.under_way() and not any(desk.standing for desk in self.desks)
+        return not self.entries and self.actor.is_idle
 
 
 Handler = Callable[[ProviderAgent, Job], None]

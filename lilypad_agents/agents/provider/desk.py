@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from lilypad_agents.agents.provider.config import ProviderConfig
 from lilypad_agents.agents.provider.offers import Template, offer_of, plan
-from lilypad_agents.agents.provider.store import ProviderStore, StandingOffer
+from lilypad_agents.agents.provider.store import OFFERS_UNTIL, ProviderStore, StandingOffer
 from lilypad_agents.agents.runtime.errors import figures_of
 from lilypad_agents.agents.solver.client import EventListener, SolverClient
 from lilypad_agents.agents.solver.errors import NotFound, WrongState
@@ -206,6 +206,7 @@ class Desk:
             template, self._config, Address(self._signer.address), self._token, self._max_judge_window, now
         )
         signature = by_own_key(self._signer.sign_digest(self._domain.digest(offer.struct_hash)))
+        self._store.set_meta(OFFERS_UNTIL, str(offer.expiry))  # before anybody has it
         offer_id = hex_of(self.client.post_resource_offer(offer, signature, template.modules))
         self._store.add_offer(StandingOffer(offer_id, self.url, template.label, offer.expiry))
         self._log("offer_posted", offer=offer_id, url=self.url, price=offer.price, expiry=offer.expiry)

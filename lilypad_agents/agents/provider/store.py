@@ -7,7 +7,7 @@ without it: a result is stored before its commitment leaves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from lilypad_agents.chain.database import Database
 from lilypad_agents.content.cid import Cid
 from lilypad_agents.protocol.digest import Opened
 from lilypad_agents.protocol.ids import Bytes32, DealId
-from lilypad_agents.protocol.lifecycle import Agreement
+from lilypad_agents.protocol.lifecycle import Agreement, Status
 from lilypad_agents.protocol.units import Timestamp, Units
 
 _SCHEMA = (
@@ -36,10 +36,15 @@ _SCHEMA = (
         id TEXT NOT NULL, url TEXT NOT NULL, label TEXT NOT NULL, expiry INTEGER NOT NULL,
         PRIMARY KEY (url, id)) STRICT, WITHOUT ROWID;
     CREATE TABLE provider_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE provider_income (
+        deal BLOB PRIMARY KEY, status INTEGER NOT NULL, at INTEGER NOT NULL, amount TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE provider_gas (
         tx BLOB PRIMARY KEY, block INTEGER NOT NULL, wei TEXT NOT NULL) STRICT, WITHOUT ROWID;
     """,
 )
+
+
+OFFERS_UNTIL = "offers until"  # place: when the last of our offers expires, unix seconds
 
 
 @dataclass(frozen=True)
@@ -182,9 +187,13 @@ class ProviderStore:
         with self.database.transaction(durable=False) as sql:
             sql.execute("INSERT OR REPLACE INTO provider_gas VALUES (?, ?, ?)", (transaction, block, str(wei)))
 
-    def gas(self) -> Mapping[bytes, int]:
-        """Wei spent by transaction hash."""
-        return {bytes(row["tx"]): int(row["wei"]) for row in self.database.query("SELECT tx, wei FROM provider_gas")}
+    # ---- income
+
+    def set_income(self, deal_id: DealId, status: Status, at: Timestamp, amount: int) -> None:
+        """What an ended deal brought, smallest units; negative when it cost."""
+        with self.database.transaction(durable=False) as sql:
+            row = (deal_id, int(status), at, str(amount))
+            sql.execute("INSERT OR REPLACE INTO provider_income VALUES (?, ?, ?, ?)", row)
 
 
 def _result(row: Any) -> StoredResult:

@@ -52,6 +52,8 @@ class Action(StrEnum):
     TIMEOUT_MEDIATION = "timeout-mediation"
     RECORD = "record"
     RELEASE = "release"
+    OPEN = "open"  # by ourselves, from an offer that we were given
+    CANCEL_OFFERS = "cancel-offers"
 
 
 @dataclass(frozen=True)
