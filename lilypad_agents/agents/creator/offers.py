@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from lilypad_agents.agents.creator.errors import RequestInvalid
@@ -92,10 +92,6 @@ def draft_offer(
         expiry=Timestamp(context.time + (wishes.match_seconds or context.settings.match_s)),
         nonce=nonce,
     )
-
-
-def with_price(offer: JobOffer, max_price: int) -> JobOffer:
-    return replace(offer, max_price=Amount(max_price))
 
 
 def sign_offer(offer: JobOffer, domain: Domain, signer: DigestSigner) -> bytes:

@@ -1,0 +1,95 @@
+"""What the commands of all agents share: their options, their settings, and a look at a running one."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from lilypad_agents.cli.options import PATH
+from lilypad_agents.cli.output import Output, table
+from lilypad_agents.cli.settings import environment, password_file, settings_file
+from lilypad_agents.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from lilypad_agents.agents.runtime.settings import AgentSettings
+
+F = TypeVar("F", bound=Callable[..., Any])
+S = TypeVar("S", bound="AgentSettings")
+_OPTIONS = (
+    click.option("--config", type=PATH, metavar="FILE", help="Settings file (TOML)."),
+    click.option("--data", type=PATH, metavar="DIR", help="Folder of this agent alone."),
+    click.option("--rpc", "--web3-rpc-url", "rpc", multiple=True, metavar="URL", help="Chain endpoint; repeat for more."),
+    click.option("--address-book", type=PATH, metavar="FILE", help="File that names the contracts."),
+    click.option("--keystore", type=PATH, metavar="FILE", help="Key file."),
+    click.option("--password-file", type=PATH, metavar="FILE", help="File whose first line opens the key file."),
+)
+
+
+def agent_options(function: F) -> F:
+    """Adds the options and gives the function `file` and `flags` (settings by name; None: not given)."""
+
+    @functools.wraps(function)
+    def wrapped(config: Path | None, rpc: tuple[str, ...], **values: Any) -> Any:
+        flags = {name: values.pop(name) for name in ("data", "address_book", "keystore", "password_file")}
+        flags["password_file"] = flags["password_file"] or password_file()
+        return function(file=config, flags={**flags, "rpc": rpc or None}, **values)
+
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped  # type: ignore[return-value]
+
+
+def agent_settings(kind: type[S], file: Path | None, flags: Mapping[str, Any]) -> S:
+    """The settings of an agent; agents never find a devnet's file by themselves, since each part has its own."""
+    named = settings_file(None, file) if file is not None else None
+    return kind.load(file=named, environment=environment(), flags=flags)
+
+
+def agent_request(settings: AgentSettings, path: str) -> Any:
+    """What the running agent of these settings answers at its health address, as text. Raises ConfigurationError."""
+    import urllib.error
+    import urllib.request
+
+    health = settings.data / "health.json"
+    try:
+        url = str(json.loads(health.read_text(encoding="utf-8"))["url"])
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(url + path, timeout=5.0) as answer:
+            return answer.read().decode("utf-8")
+    except urllib.error.HTTPError as error:
+        return error.read().decode("utf-8")
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigurationError(
+            f"No agent of these settings runs: nothing answers for {settings.data} ({error}).",
+            hint="Start it first, or name its settings with --config.",
+        ) from error
+
+
+def show_status(out: Output, settings: AgentSettings) -> None:
+    """Readiness and counters of a running agent."""
+    ready = json.loads(agent_request(settings, "/readyz"))
+    metrics = parse_metrics(agent_request(settings, "/metrics"))
+
+    def show() -> None:
+        out.print("ready" if ready["ready"] else f"not ready: {'; '.join(map(str, ready['reasons']))}")
+        out.print(table(("metric", "value"), [(name, f"{value:g}") for name, value in sorted(metrics.items())]))
+
+    out.finish({**ready, "data": str(settings.data), "metrics": metrics}, show, exit_code=0 if ready["ready"] else 10)
+
+
+def parse_metrics(text: str) -> dict[str, float]:
+    """Our own numbers of the Prometheus text format, by name with labels."""
+    found = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#") and line.startswith("lilypad"):
+            name, _, value = line.rpartition(" ")
+            try:
+                found[name] = float(value)
+            except ValueError:
+                continue
+    return found

@@ -1,0 +1,147 @@
+"""The devnet's agents: a settings file, a folder and a process for each. They share the chain and nothing else."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lilypad_agents.devnet.errors import DevnetPartFailed
+from lilypad_agents.devnet.layout import CREATOR, FIRST_PROVIDER, SECOND_PROVIDER, SOLVER, Layout
+from lilypad_agents.devnet.processes import Identity, spawn, tail
+from lilypad_agents.devnet.record import Part
+from lilypad_agents.execution.cache import write_atomically
+
+TOKEN = 10**18
+PRICE = TOKEN  # cowsay costs one token (protocol section 15)
+UNIT_PRICE = TOKEN // 100  # for modules that meter
+SOLVER_FEE_BPS = 200
+_READY_S = 40.0
+_LOOK_S = 0.05
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """One agent: its command (`solver`, `provider`), its key by index of the test mnemonic, its own settings."""
+
+    name: str
+    role: str
+    account: int
+    own: Mapping[str, Any]
+
+    @property
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "lilypad_agents.cli", self.role, "start", "--config", "settings.toml"]
+
+
+def solver_spec(port: int) -> AgentSpec:
+    return AgentSpec("solver", "solver", SOLVER, {"port": port, "fee_bps": SOLVER_FEE_BPS, "batch_wait_s": 0.05})
+
+
+def provider_specs(solver_url: str) -> tuple[AgentSpec, ...]:
+    own = {"solver_urls": [solver_url], "price": PRICE, "unit_price": UNIT_PRICE, "reserve_bps": 0}
+    return (
+        AgentSpec("provider1", "provider", FIRST_PROVIDER, own),
+        AgentSpec("provider2", "provider", SECOND_PROVIDER, own),
+    )
+
+
+def start_agent(layout: Layout, spec: AgentSpec, rpc_url: str, environment: Mapping[str, str]) -> Identity:
+    """Writes the agent's settings and starts its process."""
+    folder = layout.agent(spec.name)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (folder / "data" / "health.json").unlink(missing_ok=True)
+    shared = {
+        "data": str(folder / "data"),
+        "state": str(layout.folder / "state"),
+        "rpc": [rpc_url],
+        "address_book": str(layout.address_book),
+        "test_account": spec.account,
+        "log_stderr": False,
+    }
+    write_atomically(folder / "settings.toml", _toml(shared, spec.role, spec.own).encode())
+    return spawn(spec.name, spec.command, layout.log(spec.name), folder, environment)
+
+
+def write_creator_settings(layout: Layout, rpc_url: str, solver_url: str) -> None:
+    """The settings file that `lilypad run` finds by itself."""
+    shared = {
+        "data": str(layout.creator),
+        "state": str(layout.folder / "state"),
+        "rpc": [rpc_url],
+        "address_book": str(layout.address_book),
+        "test_account": CREATOR,
+    }
+    own = {"network": "devnet", "solvers": [solver_url], "lists": [str(layout.aliases)], "keys": str(layout.creator / "keys")}
+    write_atomically(layout.folder / "creator.toml", _toml(shared, "creator", own).encode())
+
+
+def wait_ready(layout: Layout, spec: AgentSpec, identity: Identity, url: str | None = None) -> Part:
+    """The running agent, once its /readyz says so. Raises DevnetPartFailed with the end of its log."""
+    health = layout.agent(spec.name) / "data" / "health.json"
+    found: dict[str, str] = {}
+
+    def ready() -> bool:
+        if not found:
+            try:
+                found["url"] = str(json.loads(health.read_text(encoding="utf-8"))["url"])
+            except (OSError, ValueError, KeyError):
+                return False
+        return _answers(found["url"] + "/readyz")
+
+    wait_for(layout, spec.name, identity, ready)
+    return Part(
+        spec.name,
+        identity,
+        url or found["url"],
+        str(layout.log(spec.name)),
+        spec.account,
+        str(layout.agent(spec.name)),
+    )
+
+
+def wait_for(layout: Layout, name: str, identity: Identity, condition: Callable[[], bool], seconds: float = _READY_S) -> None:
+    """Waits until `condition` holds. Raises DevnetPartFailed when the process ends or the time is over first."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if not identity.alive:
+            raise _failed(layout, name, "ended")
+        if time.monotonic() > deadline:
+            raise _failed(layout, name, f"is not ready after {seconds:.0f} s")
+        time.sleep(_LOOK_S)
+
+
+def _failed(layout: Layout, name: str, how: str) -> DevnetPartFailed:
+    log = layout.log(name)
+    agent_log = layout.agent(name) / "data" / "agent.log"
+    end = tail(log) or tail(agent_log)
+    return DevnetPartFailed(f"{name} {how}. The end of its log {log}:\n{end}", part=name, log=str(log))
+
+
+def _answers(url: str) -> bool:
+    import urllib.error
+    import urllib.request
+
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=2.0) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def _toml(shared: Mapping[str, Any], role: str, own: Mapping[str, Any]) -> str:
+    lines = ["# Written by `lilypad devnet up`.", *(f"{name} = {_value(value)}" for name, value in shared.items())]
+    lines += ["", f"[{role}]", *(f"{name} = {_value(value)}" for name, value in own.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: Any) -> str:
+    """TOML of the few kinds of values that are used here; JSON strings are TOML strings."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value)
+
