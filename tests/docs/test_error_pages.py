@@ -51,7 +51,7 @@ def _in_abis() -> set[tuple[str, str]]:
 
 
 def test_list_pages__every_code__has_a_page() -> None:
-    """Missing pages are named."""
+    """beh:L15 beh:J21"""
     assert set(CLASSES) - {path.stem for path in PAGES.glob("*.md")} == set()
 
 
