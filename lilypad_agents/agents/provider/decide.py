@@ -221,6 +221,7 @@ def _runnable(view: ProviderView) -> Sequence[DealView]:
         deal
         for deal in view.deals
         if deal.work.stage is Stage.READY
+        and Action.RUN not in deal.under_way
         and (
             (deal.state.status is Status.AGREED and view.time <= deal.state.deadline)
             or (deal.state.status in (Status.RESULTS_SUBMITTED, Status.IN_MEDIATION) and deal.work.commitment is None)
