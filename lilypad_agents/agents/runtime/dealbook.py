@@ -109,6 +109,7 @@ class DealBook:
         self._open: dict[DealId, _Entry] = {}
         self._load()
         self._checked = False
+        self.vanished: tuple[DealView, ...] = ()  # deals that the last `follow` lost to a reorganisation
 
     def _load(self) -> None:
         entries = map(_entry, self._database.query("SELECT * FROM deal WHERE status IN (1, 2, 3)"))
@@ -122,6 +123,7 @@ class DealBook:
         Raises what `times` raises; then nothing is lost and the next call goes on.
         """
         changed: dict[DealId, DealView | None] = {}
+        self.vanished = ()
         if reorganised or not self._checked:
             for deal_id in self._vanished():
                 changed[deal_id] = self._replay(deal_id)
@@ -187,6 +189,7 @@ class DealBook:
             sql.execute("DELETE FROM deal WHERE id = ?", (deal_id,))
             self._open.pop(deal_id, None)
         if old is not None:
+            self.vanished += (old.view,)
             self._notify("deal_vanished", alert=True, deal=deal_id, status=old.view.state.status.name)
         return None
 

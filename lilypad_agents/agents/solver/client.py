@@ -41,7 +41,6 @@ from lilypad_agents.content.cid import Cid
 from lilypad_agents.content.client import Source, fetch_blocking, push_blocking
 from lilypad_agents.content.errors import ContentError, PushRefused
 from lilypad_agents.content.limits import Limits
-from lilypad_agents.content.reader import check_tree
 from lilypad_agents.content.transfer import import_car
 from lilypad_agents.errors import LilypadError
 from lilypad_agents.protocol.errors import FieldInvalid
@@ -265,7 +264,6 @@ class SolverClient:
                 import_car(response.iter_raw(1 << 18), store, root, limits)
             finally:
                 response.close()
-            check_tree(store, root, limits)
         except (httpx.HTTPError, ContentError):
             return False
         return True

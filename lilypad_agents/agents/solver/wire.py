@@ -315,7 +315,7 @@ class WhyNot:
     figures: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "counterpart": hex_of(self.counterpart), "figures": dict(self.figures)}
+        return {**exact(asdict(self)), "counterpart": hex_of(self.counterpart)}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
@@ -351,6 +351,17 @@ def hex_bytes(name: str, value: Any, most: int) -> bytes:
     if not isinstance(value, str) or len(value) > 2 + 2 * most or _HEX.fullmatch(value) is None:
         raise FieldInvalid("request", name, f"must be 0x and hexadecimal digits for at most {most} bytes")
     return bytes.fromhex(value[2:])
+
+
+def exact(value: Any) -> Any:
+    """JSON in which integers that readers may round (from 2^53 on) are decimal strings."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**53:
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(name): exact(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [exact(item) for item in value]
+    return hex_of(value) if isinstance(value, bytes) else value
 
 
 def record_json(deal: Deal) -> str:
