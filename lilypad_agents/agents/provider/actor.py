@@ -8,6 +8,7 @@ a pause that grows, never blindly.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ _STEPS = {
 }
 _LONGEST_PAUSE_S = 60
 _URGENT_S = 5
+GATHER_S = 0.25  # between two batches of one kind, so that deals that end close together share a transaction
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,12 @@ class Actor:
     """Sends for one provider. Used by the loop's thread alone."""
 
     def __init__(
-        self, context: AgentContext, store: ProviderStore, config: ProviderConfig, crash: CrashPlan = NEVER
+        self,
+        context: AgentContext,
+        store: ProviderStore,
+        config: ProviderConfig,
+        crash: CrashPlan = NEVER,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._context = context
         self._store = store
@@ -71,6 +78,9 @@ class Actor:
         self._under_way = store.under_way()
         self._paused: dict[tuple[DealId, Action], tuple[int, Timestamp]] = {}  # failures, not before
         self._randomness: Contract | None = None
+        self._clock = clock
+        self._sent_at: dict[Action, float] = {}
+        self.gathering = False  # something waits to travel with what comes next
 
     # ---- what decisions see
 
@@ -160,7 +170,7 @@ class Actor:
 
     def act(self, intents: Sequence[Intent], subject: Subjects, opened: OpenedOf) -> int:
         """Hands what the intents ask for to the outbox; how many transactions that made."""
-        made = 0
+        self.gathering, made = False, 0
         plain = [i for i in intents if i.action is Action.SUBMIT and i.agreement is not Agreement.WAIVER]
         made += self._batched(Action.SUBMIT, plain, subject, self._submit)
         made += self._batched(
@@ -186,14 +196,16 @@ class Actor:
         subject: Subjects,
         call: Callable[[Sequence[Subject], Sequence[Intent]], bytes],
     ) -> int:
-        """Full batches at once; a smaller one when nothing of its kind is in flight, or when it becomes urgent."""
-        busy = any(entry[1] is action for entries in self._under_way.values() for entry in entries)
+        """Full batches and urgent ones at once; the first of a kind too, and the next ones after a moment's gathering."""
         made = 0
         for at in range(0, len(intents), self._config.batch):
             group = intents[at : at + self._config.batch]
             urgent = group[0].deadline - self._context.now <= _URGENT_S
-            if busy and len(group) < self._config.batch and not urgent:
+            gathered = self._clock() - self._sent_at.get(action, float("-inf")) >= GATHER_S
+            if not (gathered or urgent or len(group) == self._config.batch):
+                self.gathering = True
                 break
+            self._sent_at[action] = self._clock()
             subjects = [subject(intent.deal) for intent in group if intent.deal is not None]
             data = call(subjects, group)
             self._send(action, [s.id for s in subjects], self._context.core, data, min(i.deadline for i in group))

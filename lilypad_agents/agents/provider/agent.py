@@ -46,11 +46,12 @@ _LOUD = ("disk", "gas", "funds")
 
 @dataclass
 class Money:
-    """Balances at the last look: ledger in smallest units, coin in wei."""
+    """What there was at the last look: ledger in smallest units, coin in wei, room for content in bytes."""
 
     free: int = 0
     locked: int = 0
     coin: int = 0
+    disk: int = 0
     looked_at: int = -MONEY_EVERY_S
 
 
@@ -99,8 +100,8 @@ class ProviderAgent:
         """One look, one decision, what follows from it. True when more is to be expected at once."""
         changed = self.workshop.collect(self.context.now)
         notes = [note for desk in self.desks for note in desk.notes()]
-        nothing_new = self._head == observation.head.hash and not (changed or notes or observation.changed)
-        if nothing_new and not observation.first:
+        anything = changed or notes or observation.changed or self.actor.gathering
+        if self._head == observation.head.hash and not anything and not observation.first:
             return False
         self._head = observation.head.hash
         self._follow(observation)
@@ -115,7 +116,7 @@ class ProviderAgent:
         made = self._act(decide(self.view(), self.settings))
         self._offer()
         self._tidy()
-        return made > 0
+        return made > 0 or self.actor.gathering
 
     def stop(self) -> None:
         """Ends runs, threads and connections; deals go on with the next start."""
@@ -242,7 +243,7 @@ class ProviderAgent:
             job = self.workshop.jobs[deal_id]
             if entry.state.commitment == 0 or job.result is None or job.stage is not Stage.DONE:
                 continue
-            if job.result.opening.commitment(deal_id, job.deal) == entry.state.commitment:
+            if job.commitment == entry.state.commitment:
                 continue
             if deal_id not in self._lost:
                 self._lost.add(deal_id)
@@ -261,7 +262,7 @@ class ProviderAgent:
             free=self.money.free,
             coin=self.money.coin,
             coin_needed=GAS_FOR_OBLIGATIONS * 2 * max(1, self.context.head.base_fee),
-            disk_ok=self.context.store.free_bytes() > 0,
+            disk_ok=self.money.disk > 0,
             draining=self.draining,
             tested=self.tested,
         )
@@ -284,7 +285,7 @@ class ProviderAgent:
             return
         free, locked = self.context.core.call("accountOf", self.token, self.context.address, block=self.context.head)[:2]
         coin = int(self.context.rpc.request("eth_getBalance", self.context.address, "latest"), 16)
-        self.money = Money(int(free), int(locked), coin, self.context.now)
+        self.money = Money(int(free), int(locked), coin, self.context.store.free_bytes(), self.context.now)
 
     # ---- draining and tidying
 

@@ -7,8 +7,9 @@ What is wrong with the content itself is a Refusal; what may come later is a Con
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lilypad_agents.agents.provider.capacity import Machine
@@ -17,6 +18,7 @@ from lilypad_agents.agents.provider.policy import DealFacts, Reason, Refusal, ga
 from lilypad_agents.agents.provider.results import Module, job_of
 from lilypad_agents.content.cid import Cid
 from lilypad_agents.content.errors import InvalidBlock, InvalidCid, LimitExceeded, StoreFull, UnexpectedKind, UnsafeName
+from lilypad_agents.content.importer import put_tree
 from lilypad_agents.content.limits import Limits
 from lilypad_agents.content.reader import read_file
 from lilypad_agents.content.store import LocalStore
@@ -32,6 +34,7 @@ from lilypad_agents.protocol.terms import ModuleTerms
 MAX_WASM_BYTES = 256 * 2**20
 CACHE_BYTES = 64 * 2**20
 KEPT_SPEC_BYTES = 2**20
+MODULE_PIN_S = 14 * 86_400  # longer than any deal; renewed while the module is in use
 _AT_FAULT = (InvalidBlock, InvalidCid, LimitExceeded, UnexpectedKind, UnsafeName)
 
 Fetch = Callable[[Cid, Limits], None]  # raises as content.client.fetch does
@@ -75,6 +78,7 @@ class Library:
         self._machine = machine
         self._cache: OrderedDict[bytes, Module] = OrderedDict()
         self._lock = threading.Lock()
+        self._pinned: dict[bytes, int] = {}
 
     def obtain(self, deal_id: DealId, deal: Deal, terms: ModuleTerms, seconds_left: int) -> Obtained:
         """The job of a deal, through every check of the gate.
@@ -99,10 +103,23 @@ class Library:
         """The run, from what the store holds. Raises ContentRefused, BlockMissing when the store lost something."""
         return obtained.spec or self._spec(deal_id, deal, obtained.module, obtained.inputs)
 
-    def pin(self, deal_id: DealId, deal: Deal, obtained: Obtained, expires_at: int | None = None) -> None:
-        """Keeps inputs, manifest and artefacts of a deal, which the provider has to serve until it is final."""
-        for root in (*obtained.roots, *_module_roots(obtained.module.manifest)):
-            self._store.pin(root, pin_name(deal_id), expires_at)
+    def pin(self, deal_id: DealId, obtained: Obtained, made: Mapping[str, Cid]) -> None:
+        """Keeps what the provider has to serve until the deal is final: inputs, files, and `made` (result, receipt).
+
+        One folder over all of them needs one pin. What the module consists of is kept for all its deals together.
+        """
+        files = {str(number): cid for number, cid in enumerate(obtained.roots)}
+        self._store.pin(put_tree(self._store, {**files, **made}), pin_name(deal_id))
+        self._pin_module(obtained.module.manifest)
+
+    def _pin_module(self, manifest: Manifest) -> None:
+        now = int(time.time())
+        with self._lock:
+            if self._pinned.get(manifest.digest, 0) > now - MODULE_PIN_S // 2:
+                return
+            self._pinned[manifest.digest] = now
+        for root in _module_roots(manifest):
+            self._store.pin(root, "provider modules", now + MODULE_PIN_S)
 
     # ---- parts
 

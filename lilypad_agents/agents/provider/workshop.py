@@ -58,11 +58,22 @@ class Job:
     runs: int = 0
     lives: int = 0
     delivering: bool = False
+    ended: bool = False  # the run holds no slot any more; its result is being stored
     obtained: Obtained | None = None
     need: Need = NOTHING
     estimate_ms: int = 0
     started: float = 0.0
     result: StoredResult | None = None
+    _commitment: tuple[StoredResult, int] | None = None
+
+    @property
+    def commitment(self) -> int | None:
+        """Of the stored result; computed once."""
+        if self.result is None:
+            return None
+        if self._commitment is None or self._commitment[0] is not self.result:
+            self._commitment = (self.result, self.result.opening.commitment(self.deal_id, self.deal))
+        return self._commitment[1]
 
     @property
     def label(self) -> str:
@@ -74,7 +85,7 @@ class Job:
         return Work(
             stage=self.stage,
             refusal=self.refusal,
-            commitment=None if result is None else result.opening.commitment(self.deal_id, self.deal),
+            commitment=self.commitment,
             published=result is not None and (result.published or self.delivering),
             released=result is None or result.released,
             retry_at=self.retry_at,
@@ -138,7 +149,7 @@ class Workshop:
         """Begins the run in a worker process, or takes over the one that an earlier life of this agent ended."""
         if job.stage is not Stage.READY or job.obtained is None:
             return
-        job.stage, job.started = Stage.RUNNING, time.time()
+        job.stage, job.started, job.ended = Stage.RUNNING, time.time(), False
         job.runs += 1
         self._start(job, self._run, job.obtained)
 
@@ -183,7 +194,8 @@ class Workshop:
 
     @property
     def running(self) -> list[Job]:
-        return [job for job in self.jobs.values() if job.stage is Stage.RUNNING]
+        """Jobs that hold a slot."""
+        return [job for job in self.jobs.values() if job.stage is Stage.RUNNING and not job.ended]
 
     @property
     def free_slots(self) -> int:
@@ -276,6 +288,7 @@ class Workshop:
         started = time.time()
 
         def ended(outcome: JobOutcome) -> None:
+            self._report(_Report(deal_id, life, "ended"))
             # When the threads are closed the agent stops, and its next life adopts the result.
             self._threads.submit(self._guarded, deal_id, deal, life, self._finish, (obtained, outcome, started))
 
@@ -308,9 +321,7 @@ class Workshop:
             )  # fmt: skip
             receipt_id = store_receipt(self.content, receipt)
             self.crash.point("provider.result_made")
-            for root in (opening.data_id, receipt_id):
-                self.content.pin(root, pin_name(deal_id))
-            self.library.pin(deal_id, deal, obtained)
+            self.library.pin(deal_id, obtained, {"result": opening.data_id, "receipt": receipt_id})
             self.crash.point("provider.result_pinned")
             stored = self.store.add_result(
                 deal_id, StoredResult(opening, receipt_id, receipt.to_bytes(), Timestamp(ended))
@@ -355,6 +366,9 @@ class Workshop:
         job.refusal = Refusal(Reason.CONTENT_UNAVAILABLE, str(error)[:200])
         self._postpone(job, now)
         self.log("deal_work_failed", deal=job.deal_id, failures=job.failures, **figures_of(error))
+
+    def _take_ended(self, job: Job, _: None, now: Timestamp) -> None:
+        job.ended = True
 
     def _take_no_result(self, job: Job, outcome: JobOutcome, now: Timestamp) -> None:
         self.log("run_without_result", deal=job.deal_id, failure=outcome.failure, detail=outcome.message, runs=job.runs)
@@ -402,6 +416,7 @@ class Workshop:
 _TAKERS: Mapping[str, Callable[[Workshop, Job, Any, Timestamp], None]] = {
     "obtained": Workshop._take_obtained,
     "refused": Workshop._take_refused,
+    "ended": Workshop._take_ended,
     "failed": Workshop._take_failed,
     "no result": Workshop._take_no_result,
     "indeterminate": Workshop._take_indeterminate,

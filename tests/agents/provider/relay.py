@@ -135,6 +135,7 @@ def _json(status: int, document: Any) -> tuple[int, bytes]:
 def _handler(relay: Relay) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = 1 << 16  # one packet an answer: two would wait for each other (Nagle's algorithm)
 
         def _answer(self) -> None:
             parsed = urlsplit(self.path)
@@ -152,6 +153,7 @@ def _handler(relay: Relay) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
+            self.wfile.flush()
 
         def _events(self) -> None:
             """Hints for every note, until the relay is down."""
