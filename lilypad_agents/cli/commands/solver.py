@@ -29,7 +29,7 @@ def solver() -> None:
 @click.option("--fee-bps", type=click.IntRange(0, 1_000), help="Least solver fee, basis points of gross.")
 def start(out: Output, file: Path | None, flags: dict[str, Any], port: int | None, fee_bps: int | None) -> None:
     """Run a solver until it is asked to stop (SIGTERM finishes, a second one ends at once)."""
-    from lilypad_agents.agents.solver.run import run
+    from lilypad_agents.agents.solver.agent import run
     from lilypad_agents.agents.solver.settings import SolverSettings
 
     out.exit_code = run(agent_settings(SolverSettings, file, {**flags, "port": port, "fee_bps": fee_bps}))
