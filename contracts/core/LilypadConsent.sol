@@ -38,6 +38,8 @@ abstract contract LilypadConsent is LilypadPayments, LilypadDomain, ILilypadCons
     /// @inheritdoc ILilypadConsent
     function approve(address account, bytes32 digest, bool approved) external {
         _requireActor(account, ANY_SCOPE);
+        // What the account said itself only the account takes back or replaces: nobody else has rights in scope 0.
+        if (_approvals[toWord(account)][digest] == toWord(account)) _requireActor(account, 0);
         address by = approved ? msg.sender : address(0);
         _approvals[toWord(account)][digest] = toWord(by);
         emit DigestApproved(account, digest, by);

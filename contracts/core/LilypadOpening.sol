@@ -139,7 +139,9 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
         returns (bytes memory failure)
     {
         ModuleWords module = group.module;
-        if (module.royaltyBps() > MAX_ROYALTY_BPS) return _above(Term.RoyaltyBps, module.royaltyBps(), MAX_ROYALTY_BPS);
+        // A royalty that nobody may claim would be stuck.
+        uint256 most = module.royaltyTo().isZero() ? 0 : MAX_ROYALTY_BPS;
+        if (module.royaltyBps() > most) return _above(Term.RoyaltyBps, module.royaltyBps(), most);
         if (!module.strategy().isZero() && module.strategy() != deal.strategy) {
             return _failure(StrategyNotOfPool.selector, _word(module.strategy()), _word(deal.strategy));
         }

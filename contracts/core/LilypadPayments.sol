@@ -6,6 +6,7 @@ import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC2
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {ILilypadPayments} from "../interfaces/ILilypadPayments.sol";
+import {ILilypadRules} from "../interfaces/ILilypadRules.sol";
 import {Address, toWord} from "../types/Address.sol";
 import {AccountWord} from "../types/AccountWord.sol";
 import {PoolId, VersionId} from "../types/Ids.sol";
@@ -48,12 +49,13 @@ abstract contract LilypadPayments is ILilypadPayments, ReentrancyGuardTransient 
         bytes32 s
     ) external nonReentrant {
         // UNTRUSTED. A permit can be used by anybody first, so a failure alone says nothing. But an allowance that the
-        // owner gave for another purpose is not consent to this deposit: only its own call may rely on one.
-        try IERC20Permit(token).permit(owner, address(this), amount, deadline, v, r, s) {}
-        catch {
-            if (msg.sender != owner) {
-                revert PermitRefused(token, owner, IERC20(token).allowance(owner, address(this)), amount);
-            }
+        // owner gave for another purpose is not consent to this deposit: only its own call may rely on one. Its nonce tells
+        // whether the owner signed; silence does not, since wrapped coin without permits takes every call.
+        bool own = msg.sender == owner;
+        uint256 nonce = own ? 0 : IERC20Permit(token).nonces(owner);
+        try IERC20Permit(token).permit(owner, address(this), amount, deadline, v, r, s) {} catch {}
+        if (!own && IERC20Permit(token).nonces(owner) == nonce) {
+            revert PermitRefused(token, owner, IERC20(token).allowance(owner, address(this)), amount);
         }
         _deposit(token, owner, amount, owner);
     }
@@ -88,6 +90,7 @@ abstract contract LilypadPayments is ILilypadPayments, ReentrancyGuardTransient 
 
     /// @inheritdoc ILilypadPayments
     function transferCredit(address token, address[] calldata to, uint256[] calldata amounts) external {
+        if (to.length != amounts.length) revert ILilypadRules.BatchLengthsDiffer(to.length, amounts.length);
         for (uint256 i = 0; i < to.length; i++) {
             if (to[i] == address(0)) revert RecipientZero();
             _take(toWord(token), toWord(msg.sender), amounts[i]);

@@ -30,7 +30,7 @@ interface ILilypadConsent {
 
     /// @notice Makes `digest` (EIP-712, this core's domain) count as signed by `account`, or no longer; what it already opened
     /// stays. The account itself or a delegate: its scope has to cover the use to which the digest is put, when it is put to it.
-    /// Emits {DigestApproved}. Reverts with NotAuthorised.
+    /// What the account approved itself a delegate cannot change. Emits {DigestApproved}. Reverts with NotAuthorised.
     function approve(address account, bytes32 digest, bool approved) external;
 
     /// @notice Lets `key` act for the caller. Replaces what the key had before, caps of all tokens included.

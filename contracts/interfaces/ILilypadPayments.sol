@@ -47,9 +47,10 @@ interface ILilypadPayments {
     /// @dev Calls the token: UNTRUSTED, under the lock.
     function deposit(address token, uint256 amount, address account) external;
 
-    /// @notice As deposit, from `owner` to its own credit, with its ERC-2612 permit, which anyone may carry. When the token
-    /// refuses the permit (somebody used it first), only the owner itself may go on with the allowance that stands: an
-    /// allowance given for another purpose is not consent. Reverts with PermitRefused otherwise.
+    /// @notice As deposit, from `owner` to its own credit, with its ERC-2612 permit, which anyone may carry. When the permit
+    /// does not use up a nonce of the owner (somebody used it first, or the token knows no permits), only the owner itself may
+    /// go on with the allowance that stands: an allowance given for another purpose is not consent. Reverts with PermitRefused
+    /// otherwise.
     function depositWithPermit(
         address token,
         address owner,
@@ -66,7 +67,7 @@ interface ILilypadPayments {
     function withdraw(address token, uint256 amount, address to) external;
 
     /// @notice Moves free credit of the caller to others inside the ledger. Cost grows with the number of recipients.
-    /// Emits {CreditTransferred} for each. Reverts with CreditInsufficient.
+    /// Emits {CreditTransferred} for each. Reverts with CreditInsufficient, RecipientZero, BatchLengthsDiffer.
     function transferCredit(address token, address[] calldata to, uint256[] calldata amounts) external;
 
     /// @notice Gives free credit of the caller to an audit fund, for good. Emits {FundDonated}.

@@ -97,12 +97,14 @@ library TermWordsLib {
         return accounts >> 160 | rates >> 16 | _at(p, 9) >> 96 | _at(p, 6) >> 1 | _at(p, 10) >> 8 == 0;
     }
 
-    /// @return Whether every field has the width that the type string says.
+    /// @return Whether every field has the width that the type string says, and all are zero when no strategy is named.
     function fits(PoolWords terms) internal pure returns (bool) {
         uint256 p = PoolWords.unwrap(terms);
         uint256 amounts = _at(p, 2) | _at(p, 3) | _at(p, 4);
         uint256 windows = _at(p, 6) | _at(p, 7) | _at(p, 8);
-        return (_at(p, 0) | _at(p, 1)) >> 160 | amounts >> 96 | windows >> 32 == 0;
+        uint256 named = _at(p, 0);
+        if (named == 0) return _at(p, 1) | amounts | windows | _at(p, 5) | _at(p, 9) == 0;
+        return (named | _at(p, 1)) >> 160 | amounts >> 96 | windows >> 32 == 0;
     }
 
     function publisher(ModuleWords terms) internal pure returns (Address) {

@@ -171,8 +171,9 @@ def pool_refusals(pool: PoolTerms, token: Address, module: ModuleTerms, paramete
 
 
 def module_refusals(module: ModuleTerms, pool: PoolTerms) -> Iterator[Refusal]:
-    if module.royalty_bps > MAX_ROYALTY_BPS:
-        yield _above(Term.ROYALTY_BPS, module.royalty_bps, MAX_ROYALTY_BPS)
+    most = 0 if module.royalty_to == NOBODY else MAX_ROYALTY_BPS  # what nobody may claim would be stuck
+    if module.royalty_bps > most:
+        yield _above(Term.ROYALTY_BPS, module.royalty_bps, most)
     if module.strategy not in (NOBODY, pool.strategy):
         yield refusal("StrategyNotOfPool", moduleStrategy=module.strategy, poolStrategy=pool.strategy)
 
