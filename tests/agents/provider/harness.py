@@ -12,6 +12,7 @@ from typing import Any
 from lilypad_agents.agents.creator.terms import terms_of
 from lilypad_agents.agents.provider.agent import ProviderAgent
 from lilypad_agents.agents.provider.config import ProviderSettings
+from lilypad_agents.agents.provider.results import opened_of
 from lilypad_agents.agents.provider.run import assemble
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.logs import Log
@@ -22,6 +23,8 @@ from lilypad_agents.content.importer import add_bytes
 from lilypad_agents.execution.inputs import make_inputs
 from lilypad_agents.execution.manifest import Manifest, parse_manifest
 from lilypad_agents.execution.pack import pack
+from lilypad_agents.execution.prepare import prepare
+from lilypad_agents.execution.worker import WorkerPool
 from lilypad_agents.protocol.consent import Acceptance, Waiver, by_own_key
 from lilypad_agents.protocol.deal import Deal, DealState, deal_from_offers
 from lilypad_agents.protocol.ids import DealId, ResultDigest, hex_of
@@ -57,7 +60,7 @@ class Running:
         end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:
-                raise TimeoutError("the provider did not get there")
+                raise TimeoutError(f"the provider did not get there; its last words: {self.context.log.seen[-8:]}")
             if guarded:
                 self.loop.guarded_cycle()
             else:
@@ -218,10 +221,26 @@ class Stage:
         argument = by_own_key(self.creator.sign_digest(self.network.domain.digest(signed.struct_hash)))
         self.relay.note(deal_id, kind, {"signature": hex_of(argument)}, self.creator.address)
 
+    def digest_of(self, module: str, values: Mapping[str, Any]) -> bytes:
+        """The digest of a deterministic job, by an own run."""
+        packed = pack(PROJECT / "modules" / module, signer(9).address)
+        inputs = make_inputs(packed.manifest, "0x" + "11" * 32, values, {})
+        spec = prepare(packed.manifest, packed.wasm, inputs)
+        with WorkerPool(1, self.folder / "creator") as pool:
+            result = pool.submit("rerun", spec).wait(30).result
+        assert result is not None
+        opened, _ = opened_of(packed.manifest, _UNPRICED, result)
+        return opened.digest
+
     def pass_time(self, seconds: int) -> None:
         """Moves the chain's clock; only on a chain of the test's own."""
         self.network.rpc.request("evm_increaseTime", hex(seconds))
         self.network.rpc.request("anvil_mine", "0x1")
 
 
-COLLATERAL = TOKEN
+@dataclass(frozen=True)
+class _Unpriced:
+    unit_price: int = 0
+
+
+_UNPRICED: Any = _Unpriced()
