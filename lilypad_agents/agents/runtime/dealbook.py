@@ -140,7 +140,7 @@ class DealBook:
                 raise
 
     def _take(self, events: Sequence[tuple[int, DecodedEvent]], changed: dict[DealId, DealView | None]) -> None:
-        ours = [(seq, event) for seq, event in events if event.name in DEAL_EVENTS and self._concerns(event)]
+        ours = self._ours(events)
         times = self._times({(event.block_number, event.block_hash) for _, event in ours})
         with self._database.transaction(durable=False) as sql:
             for seq, event in ours:
@@ -154,6 +154,16 @@ class DealBook:
                 entry = _after(known, event, seq, times[event.block_hash])
                 changed[deal_id] = self._store(sql, entry)
             sql.execute("UPDATE deal_place SET seq = ?", (events[-1][0],))
+
+    def _ours(self, events: Sequence[tuple[int, DecodedEvent]]) -> list[tuple[int, DecodedEvent]]:
+        """Events of our deals; some name no party, so a deal that opens among them is remembered."""
+        opening: set[bytes] = set()
+        ours = []
+        for seq, event in events:
+            if event.name in DEAL_EVENTS and (event.args["dealId"] in opening or self._concerns(event)):
+                opening.add(event.args["dealId"])
+                ours.append((seq, event))
+        return ours
 
     def _concerns(self, event: DecodedEvent) -> bool:
         """Whether the deal is, or may be, one of ours."""
