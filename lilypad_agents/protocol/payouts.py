@@ -53,12 +53,13 @@ def escrow(deal: Priced, protocol_fee_bps: Bps) -> Amount:
 def accepted(
     deal: Priced, units: Units, protocol_fee_bps: Bps, claim: Amount = _NONE, paid_audit: bool = False
 ) -> Payout:
-    """Settled, or found correct by the strategy, whose `claim` (at most three seat fees) the provider pays.
+    """Settled, or found correct by the strategy, whose `claim` the provider pays.
 
-    `paid_audit`: the seed was lost, so that the collateral has paid the audit already.
+    `claim`: at most three seat fees, and what gross and collateral hold. `paid_audit`: the seed was lost, so that the
+    collateral has paid the audit already. Raises FieldInvalid for a larger claim.
     """
-    _require_claim(claim, challenge_fee(deal))
     due = charge(deal, units, protocol_fee_bps)
+    _require_claim(claim, Amount(min(challenge_fee(deal), _collateral(deal, paid_audit) + due.gross)))
     return Payout(
         creator=Amount(locked_total(deal, protocol_fee_bps) - due.total),
         provider=Amount(_collateral(deal, paid_audit) + due.gross - claim),

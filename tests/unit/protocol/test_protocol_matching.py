@@ -118,6 +118,7 @@ def changes() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
         ("resource", {"volume": 0}, {"error": "VolumeUsedUp", "used": 0, "volume": 0}),
         ("module", {"deterministic": False}, {"error": "ModuleNotOffered", "modules": bytes(32)}),
         ("module", {"royalty_bps": 3_001}, {"error": ABOVE, "term": Term.ROYALTY_BPS, "most": 3_000}),
+        ("module", {"royalty_to": NOBODY}, {"error": ABOVE, "term": Term.ROYALTY_BPS, "found": 500, "most": 0}),
         ("module", {"min_audit_bps": 801}, {"error": BELOW, "term": Term.AUDIT_BPS, "found": 800, "least": 801}),
         ("module", {"strategy": account(99)}, {"error": "StrategyNotOfPool", "moduleStrategy": account(99)}),
         ("module", {"min_seat_fee": 200 * COIN}, {"error": BELOW, "term": Term.SEAT_STAKE, "least": 1_280 * COIN}),
@@ -368,6 +369,32 @@ def test_match__many_unit_prices__is_what_the_rule_says_pair_by_pair(
     spread = [replace(item, unit_price=n, nonce=100 + n) for n, item in enumerate(resources * 2)]
     view = replace(view, speakers=view.speakers | {item.struct_hash: item.provider for item in spread})
     assert match(jobs, spread, RULES, view) == brute_force(jobs, spread, RULES, view)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    prices=st.lists(st.integers(1, 400), min_size=1, max_size=20, unique=True),
+    rate=st.one_of(st.integers(60_000, 66_000), few(61_099, 61_100, 61_101, 310_000)),
+    audit=few(800, 2_000, 9_000, 10_000),
+    spread=st.booleans(),
+    pool=few(*(replace(POOLS[0], seat_fee_floor=floor) for floor in (0, 3, 10))),
+)
+def test_match__collateral_near_its_least__is_what_the_rule_says_pair_by_pair(
+    prices: list[int], rate: int, audit: int, spread: bool, pool: PoolTerms
+) -> None:
+    """Where roundings decide which values the collateral rule allows: too cheap ones fail, dearer ones pass."""
+    rules = replace(RULES, pools={pool.id: pool})
+    jobs = [JobOffer(**(JOB | {"collateral_bps": rate, "audit_bps": audit, "nonce": n, "pool": pool.id, "max_units": 0}))
+            for n in range(3)]  # fmt: skip
+    offers = [
+        ResourceOffer(**(RESOURCE | {"price": price, "unit_price": price if spread else 0, "nonce": price,
+                                     "pool": pool.id, "volume": 1}))
+        for price in prices
+    ]  # fmt: skip
+    view = ChainView(DOMAIN, NOW, free={(TOKENS[0], account(n)): 10**6 for n in (30, 32)},
+                     funds={(account(3), TOKENS[0], pool.id): 10**6})  # fmt: skip
+    view = signed(view, *jobs, *offers)
+    assert match(jobs, offers, rules, view) == brute_force(jobs, offers, rules, view)
 
 
 @settings(max_examples=50, deadline=None)

@@ -147,8 +147,9 @@ def test_payouts__at_every_ending__add_up_to_the_escrow(
     for name, payout in endings.items():
         assert payout.total == whole, name
         assert min(vars(payout).values()) >= 0, name
+    claim = min(challenge_fee(deal), deal.collateral - spent + charge(deal, used, fee).gross) * share // 10_000
     for name, payout in {
-        "correct": payouts.accepted(deal, used, fee, paid_audit=paid),
+        "correct": payouts.accepted(deal, used, fee, claim, paid_audit=paid),
         "no fault": payouts.no_fault(deal, fee, paid),
         **({"wrong": payouts.found_wrong(deal, fee, bounty=bounty, paid_audit=paid)} if deal.is_verified else {}),
     }.items():
@@ -192,6 +193,11 @@ def test_payouts__claims_beyond_their_bounds__are_refused(deal: Deal) -> None:
         payouts.accepted(deal, 1, 100, challenge_fee(deal) + 1)
     with pytest.raises(FieldInvalid, match="claim"):
         payouts.timed_out(deal, 100, had_result=False, claim=1)
+    poor = replace(deal, collateral=audit_fee(deal) + 5)
+    held = 5 + charge(poor, 1, 100).gross
+    assert payouts.accepted(poor, 1, 100, held, paid_audit=True).provider == 0
+    with pytest.raises(FieldInvalid, match="claim"):
+        payouts.accepted(poor, 1, 100, held + 1, paid_audit=True)
     with pytest.raises(FieldInvalid, match="toCreator"):
         payouts.closed(deal, 100, payouts.escrow(deal, 100) + 1, had_result=False)
 
