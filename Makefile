@@ -45,10 +45,11 @@ demo: setup ## start a network on this machine, run a job, show who was paid wha
 test: setup compile test-python test-contracts ## every test that a change has to pass
 
 test-python:
-	@$(BIN)/python -m pytest -p no:ape_test -q tests/unit tests/agents tests/e2e
+	@if $(BIN)/python -m pytest -p no:ape_test -q tests/support/deliberately_failing.py >/dev/null 2>&1; then echo "the test runner lets a failing test pass"; exit 1; fi
+	@$(BIN)/python -m pytest -p no:ape_test -q tests/unit tests/agents tests/docs tests/e2e
 
 test-contracts:
-	@ape test tests/contracts -q
+	@ape test tests/contracts tests/invariants -q
 
 bench: setup compile bench-gas ## measure gas, latency and throughput; results in bench/results
 	@$(BIN)/python -m bench.latency
