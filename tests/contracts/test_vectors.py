@@ -18,15 +18,15 @@ from lilypad_agents.protocol.deal import Deal
 from lilypad_agents.protocol.digest import commitment, deciding_period, is_drawn, result_digest
 from lilypad_agents.protocol.errors import FieldInvalid
 from lilypad_agents.protocol.ids import NOBODY, ZERO, address_of
-from lilypad_agents.protocol.lifecycle import DisputeKind, Status
+from lilypad_agents.protocol.lifecycle import Agreement, DisputeKind, Status
 from lilypad_agents.protocol.merkle import MerkleTree
 from lilypad_agents.protocol.offers import JobOffer, ResourceOffer
-from lilypad_agents.protocol.opening import Pair, opening_of, terms_words
+from lilypad_agents.protocol.opening import Pair, Settling, opening_of, settlements_of, terms_words
 from lilypad_agents.protocol.parameters import devnet
 from lilypad_agents.protocol.refusals import why_not
 from lilypad_agents.protocol.terms import UNVERIFIED, ModuleTerms, PoolTerms
 from lilypad_agents.protocol.units import UNLIMITED_VOLUME
-from tests.support.evm import Contract, Evm, Reverted, expect_revert
+from tests.support.evm import Contract, Evm, Halted, Reverted, expect_revert
 from tests.support.values import accounts, structs, uints, words
 from tests.support.world import COIN, World
 
@@ -398,6 +398,67 @@ def test_open__any_pair__does_what_why_not_says(
             assert refusals == []
             record = receipt.event("DealOpened")["record"]
             assert Deal.from_words(record).id(world.domain) == receipt.value[0]
+
+
+# ---- bytes of a call
+
+
+def _spoilt(calldata: bytes, at: int) -> bytes:
+    """One byte changed; by what depends on where, so that the high and the low bits are tried."""
+    return calldata[:at] + bytes([calldata[at] ^ (1, 0x80, 0xFF)[at % 3]]) + calldata[at + 1 :]
+
+
+def _opened(world: World, calldata: bytes) -> list[tuple[bytes, ...]] | None:
+    """The records of the deals that this call opens; None when it reverts."""
+    with world.evm.snapshot():
+        try:
+            receipt = world.evm.transact(world.core, calldata, sender=world.solver)
+        except (Reverted, Halted):
+            return None
+        return [event["record"] for event in receipt.events("DealOpened")]
+
+
+def test_open__any_byte_of_the_call_changed__opens_the_signed_deals_or_nothing(world: World) -> None:
+    """inv:T44: every byte in turn, offsets, lengths, paddings and dirty upper bits included."""
+    first = world.pair()
+    pairs = [first, world.pair(resource=first.resource)]
+    calldata = world.core.calldata("open", opening_of(pairs))
+    signed = _opened(world, calldata)
+    assert signed is not None and len(signed) == 2
+    for at in range(4, len(calldata)):
+        found = _opened(world, _spoilt(calldata, at))
+        # An array that became shorter opens fewer deals, never another one.
+        assert found is None or set(found) <= set(signed), at
+
+
+def test_open__bytes_behind_the_call__change_nothing(world: World) -> None:
+    """inv:T44"""
+    calldata = world.core.calldata("open", opening_of([world.pair()]))
+    signed = _opened(world, calldata)
+    assert signed is not None
+    assert _opened(world, calldata + b"\xff" * 33) == signed
+    assert _opened(world, calldata[:-1]) is None or _opened(world, calldata[:-1]) == signed
+
+
+def test_settle__any_byte_of_the_call_changed__pays_the_signed_amounts_or_nothing(world: World) -> None:
+    """inv:T44: a forged record, head, salt or agreement settles nothing."""
+    deal, deal_id = world.open()
+    result = world.submit(deal, units=3)
+    (settlement,) = settlements_of([Settling(deal, result, Agreement.WAIVER, world.waiver(deal, result))])
+    calldata = world.core.calldata("settle", settlement)
+    with world.evm.snapshot():
+        world.evm.transact(world.core, calldata, sender=world.keeper)
+        paid = world.ledger(deal)
+    before = world.ledger(deal)
+    assert paid != before
+    for at in range(4, len(calldata)):
+        with world.evm.snapshot():
+            try:
+                world.evm.transact(world.core, _spoilt(calldata, at), sender=world.keeper)
+            except (Reverted, Halted):
+                continue
+            assert world.ledger(deal) in (paid, before), at
+            assert world.core.dealOf(deal_id).status in (Status.RESULTS_SUBMITTED, Status.ACCEPTED), at
 
 
 def _flip(found: tuple[bytes, ...], bit: int) -> tuple[bytes, ...]:

@@ -145,6 +145,8 @@ class Artefact:
 class Contract:
     """A contract at an address. Methods under their Solidity names: views answer, everything else is sent.
 
+    `name` and `address` are attributes of this object: a function of such a name is `method("name")()`.
+
     Options of a sent call: `sender` (default: the EVM's `deployer`), `value` in wei, `gas`, `exact`. A view takes
     `sender` and `gas`. `simulate(name, *arguments)` runs a sent call without effect and answers its value.
     """
