@@ -16,7 +16,10 @@ from lilypad_agents.cli.settings import environment, password_file, settings_fil
 from lilypad_agents.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from lilypad_agents.agents.creator.amounts import Token
+    from lilypad_agents.agents.provider.config import ProviderSettings
     from lilypad_agents.agents.runtime.settings import AgentSettings
+    from lilypad_agents.protocol.ids import Address
 
 F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S", bound="AgentSettings")
@@ -80,6 +83,40 @@ def show_status(out: Output, settings: AgentSettings) -> None:
         out.print(table(("metric", "value"), [(name, f"{value:g}") for name, value in sorted(metrics.items())]))
 
     out.finish({**ready, "data": str(settings.data), "metrics": metrics}, show, exit_code=0 if ready["ready"] else 10)
+
+
+def token_and_account(settings: AgentSettings) -> tuple[Token, Address]:
+    """The deployment's token and the agent's account; asks the chain for the token's name."""
+    from contextlib import closing
+
+    from lilypad_agents.agents.creator.chain import CreatorChain
+    from lilypad_agents.agents.creator.session import load_signer
+    from lilypad_agents.chain.deployments import AddressBook
+    from lilypad_agents.chain.rpc import Rpc, RpcConfig
+    from lilypad_agents.protocol.ids import Address
+
+    book = AddressBook.load(settings.address_book)
+    with closing(Rpc(RpcConfig(settings.rpc, book.chain_id))) as rpc:
+        return CreatorChain(rpc, book).token(), Address(load_signer(settings, book.chain_id).address)
+
+
+def standing_offers(settings: ProviderSettings) -> list[dict[str, Any]]:
+    """Each standing offer of a provider with the jobs that wait beside it and why they do not fit, from its solvers."""
+    from lilypad_agents.agents.creator.session import load_signer
+    from lilypad_agents.agents.solver.client import SolverClient
+    from lilypad_agents.chain.deployments import AddressBook
+
+    signer = load_signer(settings, AddressBook.load(settings.address_book).chain_id)
+    rows = []
+    for url in settings.solver_urls:
+        with SolverClient(url, signer) as client:
+            for view in client.offers(kind="resource", party=signer.address, state="open").items:
+                jobs = [
+                    {"job": "0x" + item.counterpart.hex(), "reason": item.message or item.condition or "fits, and waits its turn"}
+                    for item in client.why(view.id)
+                ]
+                rows.append({"offer": "0x" + view.id.hex(), "solver": url, "state": str(view.state), "jobs": jobs})
+    return rows
 
 
 def parse_metrics(text: str) -> dict[str, float]:

@@ -68,24 +68,36 @@ class Output:
         elif text:
             self.note(text)
 
-    def finish(self, data: Mapping[str, Any], show: Callable[[], None] | None = None, *, exit_code: int = 0) -> None:
-        """The command's result: `data` in the JSON forms, `show()` for people."""
-        self.exit_code = exit_code
-        if self.for_people:
-            if show is not None:
-                show()
+    def finish(
+        self,
+        data: Mapping[str, Any],
+        show: Callable[[], None] | None = None,
+        *,
+        exit_code: int = 0,
+        error: LilypadError | None = None,
+    ) -> None:
+        """The command's result: `data` in the JSON forms, `show()` for people. `error`: what it ended with all the same."""
+        self.exit_code = exit_code if error is None else error.exit_code
+        if not self.for_people:
+            self._object(ok=error is None, data=data, error=None if error is None else _plain(error.as_dict()))
             return
-        self._object(ok=True, data=data, error=None)
+        if show is not None:
+            show()
+        if error is not None:
+            self._tell(error)
 
     def fail(self, error: LilypadError) -> int:
         """Shows an error and returns its exit code."""
         if self.for_people:
-            self.note(click.style(f"{error.code}: ", fg="red") + printable(error.message))
-            if error.way_out:
-                self.note(printable(error.way_out))
+            self._tell(error)
         else:
             self._object(ok=False, data=None, error=_plain(error.as_dict()))
         return error.exit_code
+
+    def _tell(self, error: LilypadError) -> None:
+        self.note(click.style(f"{error.code}: ", fg="red") + printable(error.message))
+        if error.way_out:
+            self.note(printable(error.way_out))
 
     def _object(self, *, ok: bool, data: Any, error: Any) -> None:
         found = {"schema": RESULT_SCHEMA, "command": self.command, "ok": ok, "data": _plain(data), "error": error}

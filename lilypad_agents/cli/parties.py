@@ -33,19 +33,37 @@ def parties(session: Session) -> list[tuple[str, Address]]:
 
 
 def waiting_fees(session: Session) -> dict[str, int]:
-    """Amounts that the ledger holds for somebody outside the balances, smallest units: fees, audit funds."""
+    """Amounts that the ledger holds for somebody outside the balances, smallest units: fees, audit funds, and all in all."""
     from lilypad_agents.chain.contract import call_many
+    from lilypad_agents.protocol.ids import UNVERIFIED_POOL
 
-    chain = session.chain
-    solvers = [address for name, address in parties(session) if name == "solver"] + [NOBODY]
-    versions = {alias.terms.id: alias.label for trusted in session.lists for alias in trusted.modules.values()}
-    pairs = [(version, solver) for version in versions for solver in dict.fromkeys(solvers)]
-    calls = [chain.core.prepare("feesOf", chain.default_token, version, solver) for version, solver in pairs]
+    core, token = session.chain.core, session.chain.default_token
+    solvers = dict.fromkeys([address for name, address in parties(session) if name == "solver"] + [NOBODY])
+    versions = {alias.terms.id for trusted in session.lists for alias in trusted.modules.values()}
+    calls = []
+    for version in versions:
+        for solver in solvers:
+            calls.append(core.prepare("accruedOf", token, version, solver, NOBODY, UNVERIFIED_POOL))
+            calls.append(core.prepare("feesOf", token, version, solver))
     royalty = fee = 0
-    for answer in call_many(session.rpc, calls):
+    for answer in call_many(session.rpc, [*calls]):
         if isinstance(answer, Exception):
             raise answer
         royalty += int(answer[0])
         fee += int(answer[1])
-    held = int(chain.core.call("heldOf", chain.default_token))
-    return {"solver fees, not claimed yet": fee, "royalties, not claimed yet": royalty, "held by the ledger in all": held}
+    return {
+        "solver fees, not claimed yet": fee,
+        "royalties, not claimed yet": royalty,
+        "audit fund of the practice pool": _practice_fund(session),
+        "held by the ledger in all": int(core.call("heldOf", token)),
+    }
+
+
+def _practice_fund(session: Session) -> int:
+    from lilypad_agents.chain.keys import LOCAL_CHAINS
+    from lilypad_agents.devnet.funding import practice_pool
+
+    if session.book.chain_id not in LOCAL_CHAINS:
+        return 0
+    pool = practice_pool(session.chain.default_token)
+    return int(session.chain.core.call("fundOf", pool.strategy, pool.token, pool.id))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -43,7 +44,9 @@ def pool_line(is_verified: bool, pool: bytes) -> str:
 
 def short(text: str, head: int = 10, tail: int = 4) -> str:
     """An id or account, shortened in the middle."""
-    return text if len(text) <= head + tail + 1 else f"{text[:head]}…{text[-tail:]}"
+    if len(text) <= head + tail + 1:
+        return text
+    return f"{text[:head]}…{text[len(text) - tail :]}"
 
 
 def state_name(state: str) -> str:
@@ -54,56 +57,97 @@ def in_seconds(deadline: int | None, now: int) -> str:
     if deadline is None:
         return ""
     left = deadline - now
-    return f"{left} s left" if left >= 0 else f"{-left} s ago"
+    return f"{left} s" if left >= 0 else f"{-left} s ago"
 
 
 # ---- quote
 
 
 def module_lines(module: ResolvedModule) -> list[str]:
+    """Name, full name and version id, and who vouched for the name."""
     manifest = module.manifest
     lines = [f"module    {manifest.name}:{manifest.version}  {printable(manifest.title or '')}".rstrip()]
     lines.append(f"          {module.full_name}")
-    lines.append(f"          version {hex_of(module.version_id)}, found by {module.found_by}")
+    lines.append(f"          version {hex_of(module.version_id)}")
+    lines.append(f"          found by {module.found_by}")
     if module.deprecated:
-        lines.append(click.style("          deprecated by its publisher", fg="yellow"))
+        lines.append(click.style("          deprecated by its publisher: look for a newer version", fg="yellow"))
     return lines
 
 
+def price_lines(quote: Quote, token: Token) -> list[str]:
+    """The whole price in few lines, for the screen of a job that is about to be signed."""
+    best = quote.best
+    if best is None:
+        return []
+    most, figures = best.most, best.figures
+    rows = [("price", most.gross, "to the provider" + _metered(quote, token))]
+    rows += [("solver", most.solver_fee, f"{rate(figures.solver_fee_bps)} of the price")] if most.solver_fee else []
+    rows += [("royalty", most.royalty, f"{rate(figures.royalty_bps)} of the price")] if most.royalty else []
+    rows += [("fund", most.to_fund, "protocol fee and premium, for audits")] if most.to_fund else []
+    rows.append(("total", most.total, "locked at the match; what is not spent comes back"))
+    return [
+        f"provider  {best.offer.provider}, the cheapest of {len(quote.priced)} that could take it",
+        *_money_rows(rows, token),
+    ]
+
+
 def quote_lines(quote: Quote, token: Token) -> list[str]:
-    """The price in its parts, what is at stake, and for how long."""
+    """The price in all its parts, what is at stake, and for how long."""
     job, best = quote.offer, quote.best
     lines = [f"pool      {pool_line(quote.is_verified, job.pool)}"]
     if best is None:
         told = "; ".join(f"{count}: {reason}" for reason, count in quote.refused.items()) or "there are no open offers"
         return [*lines, f"price     nobody offers to run this now ({printable(told)})"]
     most, figures = best.most, best.figures
-    metered = f" + {token.show(figures.unit_price)} for each of at most {figures.max_units} units" if figures.max_units else ""
-    parts = [
-        ("provider", most.gross, f"{token.show(figures.price)}{metered}"),
-        ("royalty", most.royalty, f"{job_rate(figures.royalty_bps)} of gross"),
-        ("solver fee", most.solver_fee, f"{job_rate(figures.solver_fee_bps)} of gross"),
-        ("protocol fee", most.protocol_fee, "to the audit fund" if quote.is_verified else "none in the Unverified pool"),
-        ("premium", most.premium, "to the audit fund" if quote.is_verified else "none in the Unverified pool"),
-        ("total", most.total, "locked now; what is not spent returns"),
+    fund = "to the audit fund" if quote.is_verified else "none in the Unverified pool"
+    rows = [
+        ("price", most.gross, "to the provider" + _metered(quote, token)),
+        ("solver", most.solver_fee, f"{rate(figures.solver_fee_bps)} of the price"),
+        ("royalty", most.royalty, f"{rate(figures.royalty_bps)} of the price"),
+        ("protocol", most.protocol_fee, fund),
+        ("premium", most.premium, fund),
+        ("total", most.total, "locked at the match; what is not spent comes back"),
     ]
-    width = max(len(token.show(amount)) for _, amount, _ in parts)
     lines.append(f"provider  {best.offer.provider}, the cheapest of {len(quote.priced)} that could take it")
-    lines += [f"{name if name != 'provider' else 'price':<14}{token.show(amount):>{width}}  {note}" for name, amount, note in parts]
-    lines.append(
-        f"bond      the provider locks {token.show(figures.collateral)}; late: it pays you {token.show(penalty(figures))}, "
-        f"declined: {token.show(decline_cost(figures))}"
-    )
-    if quote.margin is not None:
-        lines.append(f"audits    {quote.margin}")
-    lines.append(
-        f"time      result within {job.submit_window} s, {job.judge_window} s to judge it, ended for sure within {time_bound(quote)} s"
-    )
-    lines.append(f"at worst  you lose {token.show(worst_loss(quote))}" + ("" if quote.is_verified else " for a wrong result"))
+    lines += [*_money_rows(rows, token), *_stakes(quote, token)]
     if quote.refused:
         told = "; ".join(f"{count}: {printable(reason)}" for reason, count in quote.refused.items())
         lines.append(f"passed by {told}")
     return lines
+
+
+def _stakes(quote: Quote, token: Token) -> list[str]:
+    """Bonds, gas, audits, time and the worst that can happen."""
+    job, best = quote.offer, quote.best
+    assert best is not None
+    figures = best.figures
+    lines = [
+        f"bond      the provider locks {token.show(figures.collateral)}; late, it pays you {token.show(penalty(figures))}; "
+        f"declining costs it {token.show(decline_cost(figures))}",
+        "gas       none for you: you sign, solver and provider send. Deposits, cancels and claims of yours cost gas.",
+    ]
+    if quote.margin is not None:
+        lines.append(f"audits    {quote.margin}")
+    lines.append(
+        f"time      a result within {job.submit_window} s, {job.judge_window} s to judge it; "
+        f"ended for sure within {time_bound(quote)} s"
+    )
+    lines.append(f"at worst  you lose {token.show(worst_loss(quote))}" + ("" if quote.is_verified else " for a wrong result"))
+    return lines
+
+
+def _metered(quote: Quote, token: Token) -> str:
+    best = quote.best
+    if best is None or not (best.figures.max_units and best.figures.unit_price):
+        return ""
+    figures = best.figures
+    return f": {token.show(figures.price)}, and {token.show(figures.unit_price)} for each of at most {figures.max_units} units"
+
+
+def _money_rows(rows: Sequence[tuple[str, int, str]], token: Token) -> list[str]:
+    width = max(len(token.show(amount)) for _, amount, _ in rows)
+    return [f"{name:<10}{token.show(amount):<{width}}  {note}" for name, amount, note in rows]
 
 
 def ending_table(quote: Quote, token: Token) -> str:
@@ -111,7 +155,8 @@ def ending_table(quote: Quote, token: Token) -> str:
     return table(("ending", "to you"), rows)
 
 
-def job_rate(bps: int) -> str:
+def rate(bps: int) -> str:
+    """Basis points as per cent."""
     return f"{bps / 100:g} %"
 
 
@@ -141,40 +186,45 @@ class Progress:
         return f"{time.monotonic() - self._began:6.1f} s  {text}"
 
     def _state(self, moment: Moment) -> str:
-        name, facts = state_name(moment.state), moment.facts
-        record, now = facts.get("record"), facts.get("now", 0)
-        words = [click.style(f"{name:<17}", bold=True)]
+        facts = moment.facts
+        record, left = facts.get("record"), in_seconds(moment.deadline, facts.get("now", 0))
+        told = {
+            "signed": "your offer is signed and noted",
+            "posted": f"offer {short(moment.id)}, at most {self._money(moment)}, open for {left}",
+            "RESULTS_SUBMITTED": f"the provider's commitment is on chain; {left} to judge it",
+            "IN_MEDIATION": f"a dispute is open; {left}",
+        }
         if isinstance(record, Deal) and moment.state == "AGREED":
-            words.append(f"deal {short(moment.id)} with {record.provider}, {self._money(moment)} locked")
-        elif moment.state == "posted":
-            words.append(f"offer {short(moment.id)}, at most {self._money(moment)}")
-        elif moment.state == "RESULTS_SUBMITTED":
-            words.append("commitment on chain, the data is on its way")
-        left = in_seconds(moment.deadline, now)
-        return " ".join([*words, f"({left})" if left else ""]).rstrip()
+            text = f"deal {short(moment.id)} with {record.provider}, {self._money(moment)} locked; result due in {left}"
+        else:
+            text = told.get(moment.state, "the deal has ended")
+        return self._line_of(state_name(moment.state), text)
+
+    @staticmethod
+    def _line_of(name: str, text: str, colour: str | None = None) -> str:
+        return f"{click.style(f'{name:<16}', bold=True, fg=colour)} {text}"
 
     def _verified(self, moment: Moment) -> str:
-        delivered = moment.facts["delivered"]
-        return (
-            click.style(f"{'verified':<17}", fg="green", bold=True)
-            + f" every block, the receipt, and the digest {short(hex_of(delivered.digest), 18, 4)}"
-        )
+        digest = short(hex_of(moment.facts["delivered"].digest), 18)
+        return self._line_of("verified", f"every block, the receipt's signature, and the digest {digest}", "green")
 
     def _mismatch(self, moment: Moment) -> str:
-        return click.style(f"{'mismatch':<17}", fg="red", bold=True) + " " + printable(moment.facts["error"].message)
+        return self._line_of("mismatch", printable(moment.facts["error"].message), "red")
 
     def _agreed(self, moment: Moment) -> str:
-        return f"{'agreed':<17} your {moment.facts['kind']} is signed and with the provider"
+        return self._line_of("agreed", f"your {moment.facts['kind']} is signed and handed to the provider")
 
     def _agreement_delayed(self, moment: Moment) -> str:
-        return f"{'agreeing':<17} the solver did not take your signature yet: {printable(moment.facts['reason'])}"
+        return self._line_of("agreeing", f"the solver did not take your signature yet: {printable(moment.facts['reason'])}")
 
     def _paid(self, moment: Moment) -> str:
         payment: Payment = moment.facts["payment"]
-        return f"{'settled':<17} you paid {self._token().show(payment.paid)}, {self._token().show(payment.back)} came back"
+        paid, token = payment.paid, self._token()
+        told = f"you paid {token.show(paid)}" if paid >= 0 else f"you got {token.show(-paid)} more than you locked"
+        return self._line_of("settled", f"{told}, {token.show(payment.back)} came back")
 
     def _other(self, moment: Moment) -> str:
-        return f"{moment.event:<17} {state_name(moment.state)}"
+        return self._line_of(moment.event, state_name(moment.state))
 
     def _money(self, moment: Moment) -> str:
         return "-" if moment.cost is None else self._token().show(moment.cost)
@@ -186,12 +236,12 @@ class Progress:
 def payment_lines(payment: Payment, record: Deal, token: Token) -> list[str]:
     """Who got what, to the last unit."""
     names = {record.provider: "provider", record.solver: "solver", record.royalty_to: "royalty"}
-    rows = [("you paid", token.show(payment.paid)), ("came back", token.show(payment.back))]
+    rows = [("you paid", payment.paid), ("came back", payment.back)]
     for name, amount in payment.parts.items():
-        label = next((f"{role} {short(account)}" for account, role in names.items() if account != NOBODY and account in name), name)
-        rows.append((f"  to {label}" if amount > 0 and name != "you" else f"  {name}", token.show(amount)))
-    width = max(len(amount) for _, amount in rows)
-    return [f"{name:<28}{amount:>{width}}" for name, amount in rows]
+        account = next((account for account in names if account != NOBODY and account in name), None)
+        rows.append((f"  to {names[account]} {account}" if account is not None else f"  {name}", amount))
+    width = max(len(name) for name, _ in rows)
+    return [f"{name:<{width}}  {token.show(amount)}" for name, amount in rows]
 
 
 def show_job_output(out: Output, delivered: Delivered) -> None:
@@ -211,9 +261,9 @@ def show_outcome(out: Output, outcome: Outcome, token: Token) -> None:
     if outcome.payment is not None and outcome.job.record is not None:
         for line in payment_lines(outcome.payment, outcome.job.record, token):
             out.note(line)
+    if delivered is not None:
+        out.note(f"digest    {hex_of(delivered.digest)}")
+        out.note(f"data id   {delivered.note.data_id}")
     if outcome.job.results:
-        out.note(f"results   {outcome.job.results}")
-        if delivered is not None:
-            out.note(f"data id   {delivered.note.data_id}")
-            out.note(f"digest    {hex_of(delivered.digest)}")
+        out.note(f"results   {outcome.job.results}{os.sep}")
     out.note(pool_line(outcome.job.pool.is_verified, outcome.job.pool.id))

@@ -29,10 +29,10 @@ from lilypad_agents.content.cid import Cid
 from lilypad_agents.errors import InsufficientFunds
 from lilypad_agents.execution.manifest import Manifest, parse_published
 from lilypad_agents.protocol.deal import Deal
-from lilypad_agents.protocol.ids import DealId, hex_of
+from lilypad_agents.protocol.ids import NOBODY, DealId, hex_of
 from lilypad_agents.protocol.offers import JobOffer
 from lilypad_agents.protocol.terms import UNVERIFIED
-from lilypad_agents.protocol.units import Bps
+from lilypad_agents.protocol.units import UINT96_MAX, Bps
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Creator:
         Raises what `prepare` and `start` raise; how the job ended, failures included, is in the outcome.
         """
         prepared = self.prepare(JobRequest(module, dict(values or {}), dict(files or {}), wishes))
-        job = self.unfinished(prepared) or self.start(prepared)
+        job = self.unfinished(prepared) or self.start(prepared, self.check_price(prepared))
         return self.runner(job, policy=policy, listen=listen).wait(until, seconds=seconds)
 
     # ---- before the signature
@@ -130,27 +130,44 @@ class Creator:
         found = self.session.journal.unfinished(prepared.key)
         return found[0] if found else None
 
-    def check_price(self, prepared: Prepared) -> int:
-        """The price limit of the offer: what was wished, else the cheapest total. Smallest units.
+    def check_price(self, prepared: Prepared, *, waits: bool = False) -> int:
+        """The price limit of the offer: what was wished, else the cheapest total now. Smallest units.
 
-        Raises NoMatch when there is neither, PriceAboveLimit when the cheapest costs more than was wished.
+        `waits`: the offer may stand until somebody comes who takes it; without a wish its limit is then what others ask,
+        who could take it but for the named provider. Raises NoMatch, PriceAboveLimit.
         """
         wished, best = prepared.request.wishes.max_price, prepared.quote.best
+        if best is None and not waits:
+            raise self.no_offers(prepared)
         if wished is not None:
             return wished
+        if best is None and prepared.offer.provider != NOBODY:
+            best = self._requote(prepared, provider=NOBODY).best
         if best is None:
             raise self.no_offers(prepared)
         return best.locked
 
+    def _requote(self, prepared: Prepared, **changes: Any) -> Quote:
+        """The quote for the same job with other terms."""
+        draft = replace(prepared.offer, **changes)
+        return market.quote_for(
+            self.session, draft, prepared.module.terms, prepared.request.wishes.pool, self.session.chain.now()
+        )
+
     def no_offers(self, prepared: Prepared) -> NoMatch | PriceAboveLimit:
-        """Why nobody could take the job now."""
-        refused = prepared.quote.refused
+        """Why nobody could take the job now: its price limit alone, or the conditions that fail."""
         token, wished = self.session.token, prepared.request.wishes.max_price
-        told = "; ".join(f"{count} offer{'s' if count > 1 else ''}: {reason}" for reason, count in refused.items())
-        message = f"No provider offers to run this now. {told or 'There are no open offers'}."
         if wished is not None:
-            message += f" Your limit was {token.show(wished)}."
-        return NoMatch(message, reasons=dict(refused))
+            best = self._requote(prepared, max_price=UINT96_MAX).best
+            if best is not None:
+                return PriceAboveLimit(
+                    f"The cheapest offer costs {token.show(best.locked)}, your limit is {token.show(wished)}.",
+                    cheapest=best.locked,
+                    limit=wished,
+                )
+        refused = prepared.quote.refused
+        told = "; ".join(f"{count} offer{'s' if count > 1 else ''}: {reason}" for reason, count in refused.items())
+        return NoMatch(f"No provider could take this now. {told or 'There are no open offers'}.", reasons=dict(refused))
 
     def require_funds(self, price: int) -> None:
         """Raises InsufficientFunds when the ledger balance does not cover what will be locked."""
@@ -163,13 +180,13 @@ class Creator:
                 needed=price,
             )
 
-    def start(self, prepared: Prepared, *, folder: Path | None = None, deposit: bool = False) -> Job:
+    def start(self, prepared: Prepared, price: int, *, folder: Path | None = None, deposit: bool = False) -> Job:
         """Signs the offer and notes the job; nothing has left this machine yet (the runner posts it).
 
-        `deposit`: moves exactly what is missing from the wallet first. Raises InsufficientFunds, PriceAboveLimit, NoMatch.
+        `price`: the offer's limit, of `check_price`. `deposit`: moves exactly what is missing from the wallet first.
+        Raises InsufficientFunds.
         """
         session = self.session
-        price = self.check_price(prepared)
         ledger = session.chain.ledger(session.account)
         if ledger.free < price:
             if not deposit:

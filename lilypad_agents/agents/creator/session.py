@@ -20,6 +20,7 @@ from lilypad_agents.agents.creator.journal import Journal
 from lilypad_agents.agents.creator.modules import ModuleResolver
 from lilypad_agents.agents.creator.settings import CreatorSettings
 from lilypad_agents.agents.creator.wallet import Wallet
+from lilypad_agents.agents.runtime.settings import AgentSettings
 from lilypad_agents.chain.deployments import AddressBook
 from lilypad_agents.chain.errors import KeyUnusable
 from lilypad_agents.chain.keys import Signer, signer_from_ape, signer_from_keystore, signer_from_test_mnemonic
@@ -198,7 +199,7 @@ class Session:
         return read_file(self.store, cid, limits.max_bytes)
 
 
-def load_signer(settings: CreatorSettings, chain_id: ChainId) -> Signer:
+def load_signer(settings: AgentSettings, chain_id: ChainId) -> Signer:
     """The key that the settings name. Raises KeyUnusable, also when they name none or several."""
     named = [name for name in ("keystore", "ape_account", "test_account") if getattr(settings, name) is not None]
     if len(named) != 1:

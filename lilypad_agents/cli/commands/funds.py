@@ -92,7 +92,7 @@ def _everybody(out: Output, creator: Creator) -> None:
     def show() -> None:
         out.print(_table(creator, rows))
         for name, amount in waiting.items():
-            out.print(f"{name:<34}{token.show(amount)}")
+            out.print(f"{name:<33}  {token.show(amount)}")
 
     out.finish({"accounts": rows, "waiting": {name: token.decimal(amount) for name, amount in waiting.items()}}, show)
 

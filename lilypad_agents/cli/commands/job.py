@@ -48,7 +48,7 @@ def list_jobs(out: Output, creator: Creator, state: str | None, since: Any) -> N
     def show() -> None:
         rows = [
             (
-                short(item.job.name, 18, 0).rstrip("…"),
+                item.job.name[:18],
                 item.job.label,
                 state_name(item.state),
                 time_text(item.job.created_at),

@@ -75,12 +75,17 @@ def _run(out: Output, creator: Creator, words: JobWords, options: dict[str, Any]
 
 
 def _order(out: Output, creator: Creator, prepared: Prepared, options: dict[str, Any]) -> Job:
-    from lilypad_agents.cli.screens import module_lines, quote_lines
+    """Shows the price and signs. A job that nobody could take now is refused, unless it was asked to wait for somebody."""
+    from lilypad_agents.cli.screens import module_lines, pool_line, price_lines
 
+    waits = options["detach"] or prepared.request.wishes.match_seconds is not None
+    price = creator.check_price(prepared, waits=waits)
     if out.for_people:
-        for line in [*module_lines(prepared.module), *quote_lines(prepared.quote, creator.session.token)]:
+        quote, token = prepared.quote, creator.session.token
+        pool = f"pool      {pool_line(quote.is_verified, quote.offer.pool)}"
+        for line in [*module_lines(prepared.module), *price_lines(quote, token), pool]:
             out.note(line)
-    return creator.start(prepared, folder=options["folder"], deposit=options["deposit"])
+    return creator.start(prepared, price, folder=options["folder"], deposit=options["deposit"])
 
 
 def finish(out: Output, creator: Creator, job: Job, options: dict[str, Any], began: float) -> None:
@@ -109,11 +114,9 @@ def finish(out: Output, creator: Creator, job: Job, options: dict[str, Any], beg
             deal=runner.job.deal_text or None,
         ) from None
     token = creator.session.token
-    if outcome.error is not None:
-        if out.for_people:
-            show_outcome(out, outcome, token)
-        raise outcome.error
-    out.finish(as_json(outcome, token), lambda: show_outcome(out, outcome, token), exit_code=outcome.exit_code)
+    out.finish(
+        as_json(outcome, token), lambda: show_outcome(out, outcome, token), exit_code=outcome.exit_code, error=outcome.error
+    )
 
 
 def _watch_settlement(runner: Any, outcome: Outcome) -> Outcome:
