@@ -24,11 +24,12 @@ from lilypad_agents.agents.solver.server import ApiServer
 from lilypad_agents.agents.solver.service import SolverService
 from lilypad_agents.agents.solver.settings import SolverSettings
 from lilypad_agents.agents.solver.wire import OfferState
-from lilypad_agents.protocol.ids import Address, OfferHash
+from lilypad_agents.protocol.ids import NOBODY, Address, OfferHash
 from lilypad_agents.protocol.lifecycle import Status
 from lilypad_agents.protocol.refusals import Refusal, job_refusals, refusal, resource_refusals
 
 _FOREVER_S = 10.0**9
+_TARGET_MISSED = "target-unavailable"
 _MOST_SUMMARIES = 20  # of unmatched jobs at one block: each costs a look at many offers
 _SUMMARY_OFFERS = 50
 _RIGHTS_EVERY_S = 60.0  # delegations end by time, without an event
@@ -182,12 +183,20 @@ class SolverAgent:
         jobs = [entry for entry in book.jobs(OfferState.OPEN) if entry.offer.expiry < now]
         for index, job in enumerate(jobs):
             reason = self._no_match(job, index < _MOST_SUMMARIES)
-            self._close(job, OfferState.EXPIRED, reason)
+            missed = reason["code"] == _TARGET_MISSED
+            self._close(job, OfferState.CANCELLED if missed else OfferState.EXPIRED, reason)
         for resource in [entry for entry in book.resources() if entry.offer.expiry < now]:
             expired = refusal("OfferExpired", offerHash=resource.id, expiry=resource.offer.expiry, time=now)
             self._close(resource, OfferState.EXPIRED, _reason("offer-expired", expired))
 
     def _no_match(self, job: JobEntry, with_counts: bool) -> dict[str, Any]:
+        """Why a job that expired found nobody; a named provider that was not there is a reason of its own."""
+        target = job.offer.provider
+        if target != NOBODY and not any(
+            entry.account == target and self._service.is_present(entry) for entry in self._service.book.resources()
+        ):
+            message = f"The provider {target}, the only one that it allows, had no offer here or was not heard of."
+            return {"code": _TARGET_MISSED, "message": message, "figures": {"provider": target}}
         counts, offers = {}, 0
         if with_counts:
             obstacles = self._service.obstacles(job, _SUMMARY_OFFERS)

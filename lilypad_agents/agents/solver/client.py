@@ -23,6 +23,7 @@ from lilypad_agents.agents.solver import errors as solver_errors
 from lilypad_agents.agents.solver.errors import SolverAnswered, SolverUnreachable
 from lilypad_agents.agents.solver.wire import (
     API_VERSION,
+    EVENT_TYPES,
     VERSION_HEADER,
     ContentKind,
     DealView,
@@ -34,6 +35,7 @@ from lilypad_agents.agents.solver.wire import (
     Scope,
     SolverInfo,
     WhyNot,
+    hex_bytes,
 )
 from lilypad_agents.content.blocks import BlockSource, Store
 from lilypad_agents.content.car import write_car
@@ -473,13 +475,11 @@ def _events_in(lines: Iterable[str]) -> Iterator[Event]:
 def _event(fields: Mapping[str, str]) -> Event | None:
     try:
         document = json.loads(fields.get("data", "{}"))
-        return Event(
-            fields.get("id", ""),
-            str(document["type"]),
-            bytes.fromhex(str(document.get("id", "0x"))[2:]),
-            str(document.get("detail", "")),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
+        if document["type"] not in EVENT_TYPES:
+            return None
+        id_ = hex_bytes("id", document.get("id", "0x"), 32)
+        return Event(fields.get("id", ""), document["type"], id_, str(document.get("detail", "")))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, FieldInvalid):
         return None
 
 

@@ -369,3 +369,9 @@ def _nullable(schema: Schema) -> Schema:
 
 def _ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+if __name__ == "__main__":
+    import json
+
+    print(json.dumps(document(), indent=1))

@@ -21,6 +21,7 @@ API_VERSION = "0.1.0"
 OLDEST_CLIENT = (0, 1, 0)
 MESSAGE_BYTES = 64 * 1024
 SIGNATURE_BYTES = 8 * 1024
+EVENT_TYPES = ("hello", "offer", "deal", "message", "resync")
 MOST_LISTED = 10_000  # versions in a provider's list
 _HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 _ID = re.compile(r"0x[0-9a-fA-F]{64}")
@@ -291,7 +292,7 @@ class Message:
 class Event:
     """A wake-up hint: something about `id` (an offer or a deal) changed. Never the truth: look at the chain.
 
-    `type`: offer, deal, message, or `resync` (hints were lost: look at everything).
+    `type`: one of EVENT_TYPES; `hello`: the stream stands; `resync`: hints were lost, look at everything.
     """
 
     seq: str
