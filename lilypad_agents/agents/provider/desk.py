@@ -90,7 +90,8 @@ class Desk:
 
     def close(self, timeout_s: float) -> None:
         self.stop()
-        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
         self.client.close()
 
     def want(self, wanted: Wanted) -> None:

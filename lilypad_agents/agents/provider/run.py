@@ -31,8 +31,12 @@ from lilypad_agents.protocol.ids import Address
 SOLVER_S = 6.0  # one call to a solver with all its retries
 
 
-def run(settings: ProviderSettings, *, signer: Signer | None = None, crash: CrashPlan = NEVER) -> int:
+def run(
+    settings: ProviderSettings, *, signals: bool = True, signer: Signer | None = None, crash: CrashPlan = NEVER
+) -> int:
     """Runs a provider until it is asked to stop or has drained; returns the exit code.
+
+    `signals`: SIGTERM and SIGINT ask to stop (main thread only). `signer` None: the key that the settings name.
 
     Raises what does not allow it to start: AlreadyRunning, ConfigurationError kinds, ChainUnreachable, KeyUnusable.
     """
@@ -44,7 +48,7 @@ def run(settings: ProviderSettings, *, signer: Signer | None = None, crash: Cras
             threading.Thread(target=_test_sandbox, args=(agent, loop), name="selftest", daemon=True).start()
         for desk in agent.desks:
             desk.start()
-        return loop.run()
+        return loop.run(signals=signals)
 
 
 def assemble(
