@@ -37,7 +37,7 @@ class Relay:
         self.faults: set[str] = set()
         self.requests: list[str] = []
         self.changed = threading.Condition()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
@@ -126,6 +126,11 @@ class Relay:
     def wait(self, condition: Callable[[], bool], seconds: float = 10.0) -> bool:
         with self.changed:
             return self.changed.wait_for(condition, seconds)
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients of these tests are killed in the middle of things."""
 
 
 def _json(status: int, document: Any) -> tuple[int, bytes]:
