@@ -22,11 +22,12 @@ from lilypad_agents.protocol.consent import (
     by_delegate,
     by_own_key,
 )
+from lilypad_agents.protocol.deal import deal_from_offers
 from lilypad_agents.protocol.ids import NOBODY, keccak256
 from lilypad_agents.protocol.lifecycle import Agreement, Status
 from lilypad_agents.protocol.opening import Pair, SignedResult, closing_of, opening_of, openings_of
 from lilypad_agents.protocol.price import locked_total
-from tests.support.evm import Account, Contract, Evm, Halted, decode_error, expect_revert
+from tests.support.evm import Account, Contract, Evm, Halted, Reverted, decode_error, expect_revert
 from tests.support.world import COIN, World, build_world
 
 HASH = keccak256(b"some struct hash")
@@ -288,7 +289,7 @@ def test_approve__counts_until_it_is_taken_back(world: World) -> None:
 
 def test_approve__for_somebody_else__is_refused(world: World) -> None:
     """beh:A8 inv:I20"""
-    for caller in (world.provider, world.keeper, world.deployer if hasattr(world, "deployer") else world.evm.deployer):
+    for caller in (world.provider, world.keeper, world.evm.deployer):
         with expect_revert("NotAuthorised", account=world.creator, caller=caller):
             world.core.approve(world.creator, HASH, True, sender=caller)
 
@@ -350,8 +351,6 @@ def test_delegate__for_each_use__needs_exactly_its_scope(world: World, key: Acco
 
 
 def _error_of(action: Any) -> str | None:
-    from tests.support.evm import Reverted
-
     try:
         action()
     except Reverted as reverted:
@@ -724,8 +723,6 @@ def test_contract_accounts__hold_every_role_of_a_deal(world: World, owner: Accou
     pair = world.pair({"creator": creator, "solver": solver}, {"provider": provider, "solver": solver})
     pair = signed_by(world, pair, job=says(pair.job), resource=APPROVED)
     provider.execute(world.core, world.core.calldata("open", opening_of([pair])))
-    from lilypad_agents.protocol.deal import deal_from_offers
-
     deal = deal_from_offers(pair.job, pair.resource, pair.module, pair.pool)
     deal_id = deal.id(world.domain)
     result = world.result(deal, units=2)
