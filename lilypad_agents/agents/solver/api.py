@@ -94,14 +94,12 @@ class _Admission:
         except ClientDisconnect:
             return
         except Exception as error:  # the last resort: whoever asked gets an answer, the operator the reason
-            if started:
-                raise
-            await self._answer(error)(scope, receive, send)
-
-    def _answer(self, error: Exception) -> Response:
-        if not isinstance(error, LilypadError):
-            self._service.context.log.error("request_failed", exc_info=error, reason=f"{type(error).__name__}: {error}")
-        return error_response(error)
+            if not isinstance(error, LilypadError):
+                self._service.context.log.error(
+                    "request_failed", exc_info=error, reason=f"{type(error).__name__}: {error}", path=scope["path"]
+                )
+            if not started:
+                await error_response(error)(scope, receive, send)
 
 
 class _Api:
@@ -124,7 +122,8 @@ class _Api:
             self._service.context.store, self._authorize, identify=self._identify, limits=self._service.relay.limits
         )
         routes.append(Mount("/", gateway))
-        return Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
+        handlers: Any = {HTTPException: _http_error, LilypadError: _own_error, Exception: _own_error}
+        return Starlette(routes=routes, exception_handlers=handlers)
 
     # ---- JSON
 
@@ -363,6 +362,10 @@ def _only_signature(error: LilypadError) -> bool:
     """An offer whose only fault is that nobody who may signed it."""
     refusals = error.figures.get("refusals")
     return isinstance(refusals, list) and [item.get("error") for item in refusals] == ["SignatureInvalid"]
+
+
+async def _own_error(request: Request, error: Exception) -> Response:
+    return error_response(error)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -176,11 +176,12 @@ class ChainFacts:
         with self._lock:
             self._dirty |= {fact for fact in self._known if fact.name in _RIGHTS}
 
-    def doubt(self, accounts: Iterable[Address]) -> None:
-        """Takes all that is known of some accounts for stale."""
+    def doubt(self, accounts: Iterable[Address]) -> bool:
+        """Takes all that is known of some accounts for stale; False when that is nothing."""
         with self._lock:
-            for account in accounts:
-                self._dirty |= self._of_account.get(account, set())
+            stale = {fact for account in accounts for fact in self._of_account.get(account, ())}
+            self._dirty |= stale
+        return bool(stale)
 
     def refresh(self, moment: ChainMoment) -> set[str]:
         """Asks again for what is stale, at one block; returns the accounts concerned ("" for funds)."""

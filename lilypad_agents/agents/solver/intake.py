@@ -6,7 +6,7 @@ that a refusal here is one that the core would give whoever came along.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from lilypad_agents.agents.solver.book import JobEntry, OfferBook, ResourceEntry
@@ -14,7 +14,7 @@ from lilypad_agents.agents.solver.errors import FundsRefused, NotListed, OfferRe
 from lilypad_agents.agents.solver.facts import ChainFacts, facts_of, view_of
 from lilypad_agents.agents.solver.settings import SolverSettings
 from lilypad_agents.protocol.consent import Domain
-from lilypad_agents.protocol.ids import NOBODY, Address, OfferHash, keccak256
+from lilypad_agents.protocol.ids import NOBODY, Address, OfferHash, PoolId, keccak256
 from lilypad_agents.protocol.lifecycle import Term
 from lilypad_agents.protocol.offers import JobOffer, ResourceOffer
 from lilypad_agents.protocol.parameters import Parameters
@@ -58,11 +58,7 @@ class Intake:
         refusals += self._differences(entry)
         if refusals:
             raise refused(refusals)
-        view = self._view(entry, now)
-        refusals = hopeless_job(entry.offer, entry.module, entry.pool, self._parameters, view)
-        if refusals:
-            raise refused(refusals)
-        self._check_job_funds(entry, view)
+        self._check_with_chain(entry, lambda: self._check_job_view(entry, self._view(entry, now)))
 
     def check_resource(self, entry: ResourceEntry, now: int) -> None:
         """As check_job, for a resource offer; also NotListed."""
@@ -73,14 +69,28 @@ class Intake:
         refusals += self._list_problems(entry)
         if refusals:
             raise refused(refusals)
-        view = self._view(entry, now)
-        pool = UNVERIFIED if not any(entry.offer.pool) else self._book.pool_terms(entry.offer.pool)  # type: ignore[arg-type]
+        self._check_with_chain(entry, lambda: self._check_resource_view(entry, self._view(entry, now)))
+
+    def _check_with_chain(self, entry: JobEntry | ResourceEntry, check: Callable[[], None]) -> None:
+        """A refusal never stands on what was true a moment ago: the chain is asked once more before it is given."""
+        try:
+            check()
+        except (OfferRefused, FundsRefused):
+            if not self._facts.doubt([entry.account]):
+                raise
+            check()
+
+    def _check_job_view(self, entry: JobEntry, view: ChainView) -> None:
+        refusals = hopeless_job(entry.offer, entry.module, entry.pool, self._parameters, view)
+        if refusals:
+            raise refused(refusals)
+        self._check_job_funds(entry, view)
+
+    def _check_resource_view(self, entry: ResourceEntry, view: ChainView) -> None:
+        pool = UNVERIFIED if not any(entry.offer.pool) else self._book.pool_terms(PoolId(entry.offer.pool))
         refusals = hopeless_resource(entry.offer, pool, self._parameters, view)
         if refusals:
             raise refused(refusals)
-
-    def check_room(self, account: Address) -> None:
-        self._check_room(account)
 
     # ---- room and policy
 

@@ -51,7 +51,7 @@ from lilypad_agents.content.cid import Cid
 from lilypad_agents.protocol.ids import Address, DealId, OfferHash, hex_of
 from lilypad_agents.protocol.lifecycle import Status
 from lilypad_agents.protocol.refusals import Refusal
-from lilypad_agents.protocol.units import Bps
+from lilypad_agents.protocol.units import Bps, Timestamp
 
 DOCUMENT_BYTES = 48 * 1024  # of an inputs document that comes along with its offer
 PAGE = 100
@@ -132,7 +132,8 @@ class SolverService:
         entry = replace(parse_job(document), poster=caller, posted_at=self.context.now)
         self._require_poster(entry, caller)
         attached = self._attached(document, entry)
-        known = self._known(entry)
+        kept = {name: document.get(name) for name in ("offer", "signature", "module", "pool")}
+        known = self._known(entry) or self._opened_elsewhere(entry, kept)
         if known is not None:
             return known
         self.intake.check_job(entry, self.now)
@@ -141,7 +142,6 @@ class SolverService:
             self.relay.keep_document(attached, entry.id, caller)
         elif self.settings.require_inputs and not self.relay.has(root, Scope("offer", entry.id)):
             raise InputsMissing(f"The inputs document {root} is not here.", inputs=str(root))
-        kept = {name: document.get(name) for name in ("offer", "signature", "module", "pool")}
         return self._take(entry, kept)
 
     def post_resource(self, document: Mapping[str, Any], caller: Address) -> OfferView:
@@ -175,6 +175,16 @@ class SolverService:
             return None
         return self._view_of_stored(stored)
 
+    def _opened_elsewhere(self, entry: JobEntry, document: Mapping[str, Any]) -> OfferView | None:
+        """A job offer that is new here and has a deal: another solver opened it, or this one lost its database."""
+        deals = [view for view in self.context.deals.of_job_offer(entry.id) if view.state.status is not Status.DECLINED]
+        if not deals or self.facts.speaker(entry.offer, entry.account, entry.signature) is None:
+            return None
+        with self.book.locked():
+            self.book.add(entry, document)
+            self.book.move([entry.id], OfferState.OPENED, now=self.now, deal_id=deals[-1].id)
+        return self.offer(entry.id)
+
     def _attached(self, document: Mapping[str, Any], entry: JobEntry) -> bytes | None:
         inputs, text = document.get("inputs"), document.get("document")
         root = Cid.raw(entry.offer.inputs)
@@ -207,8 +217,7 @@ class SolverService:
 
     def offer(self, offer_id: OfferHash) -> OfferView:
         """Raises NotFound."""
-        entry = self.book.entry(offer_id)
-        return self._view_of_entry(entry) if entry is not None else self._view_of_stored(self._stored(offer_id))
+        return self._view_of_stored(self._stored(offer_id))
 
     def offers(
         self, *, kind: str | None, account: str | None, state: str | None, since: int, after: int, limit: int
@@ -274,6 +283,8 @@ class SolverService:
         if isinstance(entry, JobEntry):
             present, absent = self._by_presence()
             situation = self.situation([entry], present[:most], with_resources=[item for item, _ in absent[:most]])
+            last = min(self.now, entry.offer.expiry)  # of one that just expired: what failed while it could match
+            situation = replace(situation, view=replace(situation.view, time=Timestamp(last)))
             return why_job(entry, situation, absent, self.presence.heartbeat_s, most)
         jobs = self.book.jobs(OfferState.OPEN)[:most]
         silence = self.presence.silence((entry.account, entry.poster))

@@ -190,7 +190,7 @@ def test_fetch__solver_sends_other_bytes__nothing_of_it_is_kept(tmp_path: Path) 
     wanted, sent = Cid.of(b"wanted"), add_bytes(other, b"something else")
     car = b"".join(write_car(other, sent))
     mine = LocalStore(tmp_path / "mine", durable=False)
-    asking = client(Server(lambda request: httpx.Response(200, content=car)))
+    asking = client(Server(lambda request: httpx.Response(200, stream=httpx.ByteStream(car))))
     assert asking._fetch_car(wanted, mine, Limits()) is False
     assert not mine.has(wanted)
 
