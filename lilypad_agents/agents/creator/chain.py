@@ -121,6 +121,10 @@ class CreatorChain:
         answers = call_many(self.rpc, [self.core.prepare("jobNonce", account, nonce) for nonce in nonces])
         return {nonce for nonce, answer in zip(nonces, answers, strict=True) if any(_value(answer))}
 
+    def is_cancelled(self, account: Address, nonce: int) -> bool:
+        """Whether a job offer's nonce was cancelled; one that a deal used was not."""
+        return bool(self.core.call("jobNonce", account, nonce)[1])
+
     # ---- deals
 
     def state(self, deal: DealId) -> tuple[DealState, Timestamp]:

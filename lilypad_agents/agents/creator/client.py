@@ -32,7 +32,7 @@ from lilypad_agents.protocol.deal import Deal
 from lilypad_agents.protocol.ids import NOBODY, DealId, hex_of
 from lilypad_agents.protocol.offers import JobOffer
 from lilypad_agents.protocol.terms import UNVERIFIED
-from lilypad_agents.protocol.units import UINT96_MAX, Bps
+from lilypad_agents.protocol.units import UINT96_MAX, Bps, Timestamp
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Prepared:
     inputs: PreparedInputs
     offer: JobOffer
     quote: Quote
+    time: Timestamp  # of the block at which it was prepared
 
     @property
     def key(self) -> str:
@@ -117,7 +118,7 @@ class Creator:
         )
         draft = draft_offer(module.manifest, module.terms, inputs.inputs.digest, request.wishes, context)
         quote = market.quote_for(session, draft, module.terms, request.wishes.pool, ledger_time)
-        return Prepared(request, module, inputs, draft, quote)
+        return Prepared(request, module, inputs, draft, quote, ledger_time)
 
     def _solver_terms(self) -> SolverTerms:
         info = self.session.solver_info
@@ -126,9 +127,15 @@ class Creator:
     # ---- signing
 
     def unfinished(self, prepared: Prepared) -> Job | None:
-        """An equal job that has not ended: carrying it on opens no second deal."""
-        found = self.session.journal.unfinished(prepared.key)
-        return found[0] if found else None
+        """An equal job that has not ended: carrying it on opens no second deal. Offers that expired unnoticed are closed."""
+        for job in self.session.journal.unfinished(prepared.key):
+            if job.deal is not None or job.offer is None or job.offer.expiry >= prepared.time:
+                return job
+            runner = self.runner(job)
+            runner.look()
+            if runner.outcome() is None or runner.job.deal is not None:
+                return runner.job
+        return None
 
     def check_price(self, prepared: Prepared, *, waits: bool = False) -> int:
         """The price limit of the offer: what was wished, else the cheapest total now. Smallest units.

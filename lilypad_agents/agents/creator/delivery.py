@@ -22,7 +22,7 @@ from lilypad_agents.content.errors import ContentError, TargetExists
 from lilypad_agents.content.files import export_to_directory
 from lilypad_agents.content.importer import add_bytes, put_tree, tree_cid
 from lilypad_agents.content.limits import Limits
-from lilypad_agents.content.reader import Contents, find, read_tree
+from lilypad_agents.content.reader import Contents, check_tree, find, read_tree
 from lilypad_agents.execution.errors import ResultRefused
 from lilypad_agents.execution.manifest import Manifest
 from lilypad_agents.execution.plainfile import read_plain
@@ -77,6 +77,25 @@ def read_note(body: Any) -> ResultNote | None:
     return ResultNote(data_id, receipt, ResultDigest(digest)) if len(digest) == 32 else None
 
 
+def note_on_disk(folder: Path) -> ResultNote | None:
+    """What the receipt in a results folder says; None where there is none that can be read."""
+    try:
+        raw = read_plain(folder / RECEIPT_NAME, MAX_RECEIPT_BYTES)
+        receipt = parse_receipt(raw).receipt
+        return ResultNote(Cid.parse(receipt.data_id), raw, ResultDigest(bytes.fromhex(receipt.result_digest[2:])))
+    except (OSError, ResultRefused, ContentError):
+        return None
+
+
+def is_here(store: Store, root: Cid, limits: Limits) -> bool:
+    """Whether the store holds a whole tree already."""
+    try:
+        check_tree(store, root, limits)
+    except ContentError:
+        return False
+    return True
+
+
 def limits_of(manifest: Manifest) -> Limits:
     """How large a result tree of the module can be; a larger one is not even downloaded."""
     bounds = manifest.run_limits()
@@ -101,6 +120,7 @@ def verify(store: Store, manifest: Manifest, deal: Deal, deal_id: DealId, note: 
             data_id=str(note.data_id),
         )
         _require_about(receipt, deal, files)
+        _require_units(manifest, deal, receipt)
         opened = recompute(manifest, deal, files, Units(receipt.units))
     except (ResultRefused, FieldInvalid) as failure:
         raise ResultMismatch(f"The result is refused: {failure.message}", **failure.figures) from failure
@@ -190,6 +210,18 @@ def _require_about(receipt: Receipt, deal: Deal, files: ResultFiles) -> None:
     for name, (found, needed) in expected.items():
         if found != needed:
             raise ResultMismatch(f"The receipt's {name} is {found}, not {needed}.", found=found, needed=needed)
+
+
+def _require_units(manifest: Manifest, deal: Deal, receipt: Receipt) -> None:
+    """The units that are billed must follow from the work that the receipt states. Only a re-run can check the work itself."""
+    metering = manifest.metering
+    expected = 0
+    if deal.unit_price and metering.kind == "fuel":
+        if receipt.schedule != metering.schedule:
+            raise ResultMismatch(f"The work was counted by {receipt.schedule}, the module is billed by {metering.schedule}.")
+        expected = receipt.fuel // metering.per
+    if receipt.units != expected:
+        raise ResultMismatch(f"The receipt bills {receipt.units} units, its work makes {expected}.", found=receipt.units)
 
 
 def _signer_of(message: bytes, signature: bytes) -> str:

@@ -8,13 +8,23 @@ a killed command leaves a job that any later one carries on.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lilypad_agents.agents.creator.decide import Intent, Policy, View, decide
-from lilypad_agents.agents.creator.delivery import Delivered, ResultNote, limits_of, read_note, verify, write_results
+from lilypad_agents.agents.creator.delivery import (
+    Delivered,
+    ResultNote,
+    is_here,
+    limits_of,
+    note_on_disk,
+    read_note,
+    verify,
+    write_results,
+)
 from lilypad_agents.agents.creator.errors import (
     JobCancelled,
     JobUnfinished,
@@ -48,6 +58,8 @@ _SCAN_S = 3.0  # pause between two searches of the chain for a deal that no solv
 _CLOCK_S = 0.5
 _FETCH_S = 60.0
 _FETCH_PAUSE_S = 2.0
+_FETCH_PATIENCE_S = 15.0  # for the result of a deal that is paid already
+_WHY_S = 2.0
 _PAUSES = ((3.0, 0.04), (15.0, 0.1), (120.0, 0.3))  # waited so long (s): look again after (s)
 _LAST_PAUSE_S = 1.0
 _STEPS = {
@@ -69,7 +81,10 @@ class _Known:
     clock_at: float = float("-inf")
     scanned_at: float = float("-inf")
     fetch_at: float = float("-inf")
-    offer_gone: str = ""
+    asked_why_at: float = float("-inf")
+    final_at: float | None = None
+    cancelled: bool = False
+    reasons: dict[str, int] = field(default_factory=dict)
     expired_scan: bool = False
     note: ResultNote | None = None
     delivered: Delivered | None = None
@@ -149,49 +164,50 @@ class JobRunner:
             return Outcome(job, self._status, known.delivered, None, known.rerun_failed)
         if known.state is None:
             error = self._never_opened()
-            return None if error is None else Outcome(job, None, None, None, error)
-        if known.state.status.is_final:
-            if known.state.status in PAID and known.delivered is None and known.mismatch is None and not self._gave_up_fetching():
+            return None if error is None else Outcome(self.job, None, None, None, error)
+        status = known.state.status
+        if status.is_final:
+            if status in PAID and known.delivered is None and known.mismatch is None and self._still_hopes():
                 return None
-            error = known.mismatch or error_of(job, known.state.status, known.delivered, known.state.delivery_challenged)
-            return Outcome(job, known.state.status, known.delivered, known.payment, error)
+            error = known.mismatch or error_of(job, status, known.delivered, known.state.delivery_challenged)
+            return Outcome(job, status, known.delivered, known.payment, error)
         if known.mismatch is not None and not job.pool.is_verified:
-            return Outcome(job, known.state.status, None, None, known.mismatch)
+            return Outcome(job, status, None, None, known.mismatch)
         if until == VERIFIED and known.delivered is not None and (job.agreed or not self.policy.accept):
-            return Outcome(job, known.state.status, known.delivered, None, None)
+            return Outcome(job, status, known.delivered, None, None)
         return None
 
-    def _gave_up_fetching(self) -> bool:
-        """A paid deal's result is asked for a few times more, then the command says that it cannot be had."""
-        self._fetch_tries_after_end = getattr(self, "_fetch_tries_after_end", 0) + 1
-        return self._fetch_tries_after_end > 20
+    def _still_hopes(self) -> bool:
+        """Whether a paid deal's result may yet come; after a while the command says that it cannot be had."""
+        known = self._known
+        if known.final_at is None:
+            known.final_at = self._clock()
+        return self._clock() - known.final_at < _FETCH_PATIENCE_S
 
     def _never_opened(self) -> LilypadError | None:
+        """Why the offer never became a deal, once that is certain; noted, so that the same request may be made anew."""
         known, job = self._known, self.job
-        if known.offer_gone == "cancelled":
-            return JobCancelled(f"The offer {job.id} was cancelled; nothing was paid.", offer=job.id)
-        if known.offer_gone == "refused":
-            return NoMatch(f"The offer {job.id} can never be opened.", offer=job.id)
-        if not known.expired_scan:
+        error: LilypadError
+        if known.cancelled:
+            error = JobCancelled(f"The offer {job.id} was cancelled; nothing was paid.", offer=job.id)
+        elif not known.expired_scan:
             return None
-        if job.declined:
-            return ProviderDeclined(
-                f"{', '.join(job.declined)} gave the job back, and no other took it before the offer expired.",
-                providers=list(job.declined),
+        elif job.declined:
+            told = ", ".join(job.declined)
+            error = ProviderDeclined(
+                f"{told} gave the job back, and no other took it before the offer expired.", providers=list(job.declined)
             )
-        return self._no_match()
+        else:
+            error = self._no_match()
+        if job.stage is not Stage.ENDED:
+            self.job = self.session.journal.update(job, stage=Stage.ENDED, ended=error.code, cost=0)
+        return error
 
     def _no_match(self) -> NoMatch:
-        """Says which condition failed for how many offers, as far as the solver knows."""
-        from collections import Counter
-
-        try:
-            found = self.session.solver.why(bytes.fromhex(self.job.id[2:]))
-        except LilypadError:
-            found = []
-        reasons = Counter(item.message or item.condition or "free, but waiting its turn" for item in found)
-        told = "; ".join(f"{count} offer{'s' if count > 1 else ''}: {reason}" for reason, count in reasons.most_common(5))
-        message = f"No provider took the job before its offer expired. {told or 'No offers were there at all'}."
+        """Says which condition failed for how many offers, as the solver told while the offer was open."""
+        reasons = self._known.reasons
+        told = "; ".join(f"{count} offer{'s' if count > 1 else ''}: {reason}" for reason, count in list(reasons.items())[:5])
+        message = f"No provider took the job before its offer expired. {told or 'The solver named no reason'}."
         return NoMatch(message, offer=self.job.id, reasons=dict(reasons))
 
     # ---- one step
@@ -213,7 +229,7 @@ class JobRunner:
             now=known.now,
             state=known.state,
             parameters=self.session.chain.parameters,
-            offer_gone=bool(known.offer_gone),
+            offer_gone=known.cancelled,
             result_known=known.note is not None,
             delivered=known.delivered is not None,
             mismatch=known.mismatch is not None,
@@ -236,28 +252,55 @@ class JobRunner:
         known, now = self._known, self._clock()
         if now - known.clock_at >= _CLOCK_S:
             known.now, known.clock_at = self.session.chain.now(), now
-        if self.job.stage is Stage.SIGNED:
+        expired = self.job.offer is not None and known.now > self.job.offer.expiry
+        if self.job.stage is Stage.SIGNED and not expired:
             return
         silent = not self._ask_solver()
-        expired = self.job.offer is not None and known.now > self.job.offer.expiry
         due = now - known.scanned_at >= (_SCAN_S if silent else 4 * _SCAN_S)
         if self.job.deal is None and (due or expired and not known.expired_scan):
             known.scanned_at = now
-            if not self._search_chain() and expired:
-                known.expired_scan = True
+            if not self._search_chain():
+                known.expired_scan = expired
+                known.cancelled = self._is_cancelled()
 
     def _ask_solver(self) -> bool:
-        """What the solver says about the offer; False when it says nothing."""
+        """What the solver says about the offer; False when it says nothing. It is a hint: only the chain ends a job."""
         try:
-            view = self.session.solver.offer(bytes.fromhex(self.job.id[2:]))
+            view = self.session.quick_solver.offer(bytes.fromhex(self.job.id[2:]))
         except LilypadError:
             return False
-        state = str(view.state)
-        if view.deal_id is not None and view.record is not None and state == "opened":
+        if view.deal_id is not None and view.record is not None and view.state == "opened":
             self._take_deal(view.deal_id, view.record, None)
-        elif state in ("cancelled", "refused"):
-            self._known.offer_gone = state
+        elif view.state == "cancelled":
+            self._known.scanned_at = float("-inf")  # look at the chain now
+        elif view.state == "open":
+            self._ask_why()
         return True
+
+    def _ask_why(self) -> None:
+        """Remembers what keeps the offer from matching: once it has expired nobody knows any more."""
+        known, now = self._known, self._clock()
+        if known.asked_why_at == float("-inf"):
+            known.asked_why_at = now - _WHY_S / 2  # give it a moment to match first
+        if now - known.asked_why_at < _WHY_S:
+            return
+        known.asked_why_at = now
+        try:
+            found = self.session.quick_solver.why(bytes.fromhex(self.job.id[2:]))
+        except LilypadError:
+            return
+        reasons = Counter(item.message or item.condition or "nothing is in the way, it waits its turn" for item in found)
+        known.reasons = dict(reasons.most_common()) or {"there are no open offers": 0}
+
+    def _is_cancelled(self) -> bool:
+        """Whether we took the offer back ourselves, or its nonce was cancelled on chain."""
+        noted = self.session.journal.get(self.job.id)
+        if noted is not None and noted.stage is Stage.ENDED and noted.ended == "cancelled":
+            return True
+        offer = self.job.offer
+        if offer is None:
+            return False
+        return self.session.chain.is_cancelled(offer.creator, offer.nonce)
 
     def _search_chain(self) -> bool:
         for opened in self.session.chain.opened(creator=self.session.account, since=self.job.posted_block):
@@ -305,9 +348,13 @@ class JobRunner:
         self._known = replace(_Known(), now=self._known.now, clock_at=self._known.clock_at)
 
     def _read_note(self, deal_id: DealId) -> ResultNote | None:
+        """The provider's latest word about its result; of a job that was fetched before, from its receipt on disk."""
         assert self.job.record is not None
+        kept = note_on_disk(Path(self.job.results)) if self.job.results else None
+        if kept is not None:
+            return kept
         try:
-            messages = self.session.solver.messages(deal_id)
+            messages = self.session.quick_solver.messages(deal_id)
         except LilypadError:
             return None
         notes = [read_note(item.body) for item in messages if item.kind == "result" and item.sender == self.job.record.provider]
@@ -378,6 +425,8 @@ class JobRunner:
     def _download(self, root: Cid) -> None:
         """The result's tree into the store, every block verified: from the solver in use, else from any that is configured."""
         session, limits = self.session, limits_of(self.manifest)
+        if is_here(session.store, root, limits):
+            return
         try:
             session.solver.fetch(root, session.store, limits=limits, seconds=_FETCH_S)
         except ContentUnavailable:

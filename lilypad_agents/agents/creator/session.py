@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _GWEI = 10**9
 _FETCH_S = 60.0
+_QUICK_S = 3.0
 
 
 class Session:
@@ -147,6 +148,15 @@ class Session:
     def solver(self) -> SolverClient:
         """The first configured solver that answers and serves our core. Raises ConfigurationError, SolverDisagrees."""
         return self._solver_and_info[0]
+
+    @cached_property
+    def quick_solver(self) -> SolverClient:
+        """The same solver, for questions that are asked again anyway: gives up soon when it is away."""
+        from lilypad_agents.agents.solver.client import SolverClient
+
+        client = SolverClient(self.solver.base_url, self.signer, _QUICK_S)
+        self._stack.callback(client.close)
+        return client
 
     @property
     def solver_info(self) -> SolverInfo:

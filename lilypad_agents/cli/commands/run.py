@@ -105,7 +105,7 @@ def finish(out: Output, creator: Creator, job: Job, options: dict[str, Any], beg
         outcome = runner.wait(options.get("wait", "verified"), seconds=options.get("timeout"))
         if out.for_people and outcome.delivered is not None:
             show_job_output(out, outcome.delivered)
-        outcome = _watch_settlement(runner, outcome)
+            outcome = _watch_settlement(runner, outcome)
     except KeyboardInterrupt:
         raise Interrupted(
             f"Interrupted; the job goes on as {runner.job.name}.",
@@ -120,7 +120,7 @@ def finish(out: Output, creator: Creator, job: Job, options: dict[str, Any], beg
 
 
 def _watch_settlement(runner: Any, outcome: Outcome) -> Outcome:
-    """A verified job is settled by its provider within moments, as a rule; nobody waits longer for that than a few seconds."""
+    """A verified job is settled by its provider within moments, as a rule; a person may want to see the payment."""
     from lilypad_agents.agents.creator.errors import JobUnfinished
     from lilypad_agents.errors import ChainUnreachable
 
