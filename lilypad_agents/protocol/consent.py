@@ -1,6 +1,7 @@
 """How an account binds itself: the EIP-712 domain, the messages besides offers, signature arguments.
 
-Twin of contracts/core/LilypadConsent.sol. A signature argument is empty (approved on chain) or begins with its kind:
+Twin of contracts/core/LilypadConsent.sol. A signature argument is empty (the account sends the call itself, or the digest
+was approved on chain) or begins with its kind:
 0x00 + r, s, v: own key; 0x01 + delegate (20 bytes) + a signature argument of the delegate; 0x02 + bytes: ERC-1271.
 """
 
@@ -20,7 +21,7 @@ from lilypad_agents.protocol.units import Amount, Timestamp
 
 NAME, VERSION = "Lilypad", "1"
 WAIVER_STATEMENT = "I have checked this result myself"
-APPROVED = b""  # the argument of an account that approved the digest by a call
+APPROVED = b""  # the argument of an account that approved the digest by a call, or makes this very call
 
 _DOMAIN = StructType.parse("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 _HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0

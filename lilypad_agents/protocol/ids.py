@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import NewType
 
@@ -21,21 +22,24 @@ NOBODY = Address("0x" + "00" * 20)
 UNVERIFIED_POOL = PoolId(bytes(32))
 
 
-@lru_cache(maxsize=65_536)
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+
+
 def checksummed(address: str) -> Address:
     """The EIP-55 form of an address in any capitals. Raises ValueError for anything else."""
-    if len(address) != 42 or address[:2] != "0x":
+    if _ADDRESS.fullmatch(address) is None:
         raise ValueError("an address is 0x and 40 hexadecimal digits")
-    bytes.fromhex(address[2:])
+    return _checksummed(address)
+
+
+@lru_cache(maxsize=65_536)
+def _checksummed(address: str) -> Address:
     return Address(to_checksum_address(address))
 
 
-@lru_cache(maxsize=65_536)
 def is_checksummed(address: str) -> bool:
-    try:
-        return checksummed(address) == address
-    except ValueError:
-        return False
+    """Whether this is an address, in EIP-55 form."""
+    return _ADDRESS.fullmatch(address) is not None and _checksummed(address) == address
 
 
 def address_word(address: str) -> int:

@@ -28,6 +28,7 @@ from lilypad_agents.protocol.price import (
     premium_of,
     seat_fee_up,
 )
+from lilypad_agents.protocol.structs import SAFE_BITS
 from lilypad_agents.protocol.terms import ModuleTerms, PoolTerms
 from lilypad_agents.protocol.units import (
     CANCELLED_USES,
@@ -78,7 +79,15 @@ class Refusal:
         return pattern.format(**shown)
 
     def to_json(self) -> dict[str, Any]:
-        return {"error": self.error, "figures": {name: _shown(value) for name, value in self.figures.items()}}
+        """Name and figures; numbers beyond 53 bits are decimal strings, as everywhere in our JSON."""
+        shown = {name: _shown(value) for name, value in self.figures.items()}
+        return {
+            "error": self.error,
+            "figures": {
+                name: str(value) if isinstance(value, int) and value >> SAFE_BITS else value
+                for name, value in shown.items()
+            },
+        }
 
 
 def _shown(value: Any) -> Any:

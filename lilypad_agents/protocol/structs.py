@@ -21,7 +21,7 @@ _UINT = re.compile(r"uint(\d+)")
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,77}")
 _BYTES32 = re.compile(r"0x[0-9a-fA-F]{64}")
 _SNAKE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_SAFE_BITS = 53  # numbers that every JSON reader takes exactly
+SAFE_BITS = 53  # numbers that every JSON reader takes exactly
 
 
 class _Refused(ValueError):
@@ -142,7 +142,7 @@ def _handlers(kind: str) -> tuple[Callable[[Any], None], Callable[[Any], bytes],
     if match is None:
         raise ValueError(f"no such member type: {kind}")
     bits = int(match[1])
-    return _uint_check(bits), _uint_word, _same if bits <= _SAFE_BITS else str, _uint_from_json
+    return _uint_check(bits), _uint_word, _same if bits <= SAFE_BITS else str, _uint_from_json
 
 
 def _same(value: Any) -> Any:

@@ -86,6 +86,7 @@ def mistakes() -> list[tuple[str, Any]]:
         ("maxPrice", "٣"), ("nonce", 2**32), ("creator", lower), ("creator", "0x12"), ("creator", 5),
         ("creator", "0x" + "zz" * 20), ("inputs", "0x" + "0" * 63), ("inputs", "0" * 64), ("inputs", b""),
         ("inputs", "0x" + "0" * 66), ("gpuCount", 2**16), ("expiry", 2**40), ("flags", [1]), ("token", "0X" + "0" * 40),
+        ("token", "0x" + "0 " * 20), ("token", "0x" + "0" * 40 + "\n"), ("token", "0x" * 1_000_000), ("inputs", "0x" + "0" * 64 + "\n"),
     ]  # fmt: skip
 
 
