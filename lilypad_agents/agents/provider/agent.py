@@ -42,6 +42,7 @@ COLLECT_EVERY_S = 600
 GAS_FOR_OBLIGATIONS = 3_000_000  # what the coin of an offering provider must pay for, at twice the base fee
 _GONE = DealState(Status.NONE, DisputeKind.NONE, False, Timestamp(0), Period(0), 0)
 _LOUD = ("disk", "gas", "funds")
+_ACTIVE = (Stage.FETCHING, Stage.READY, Stage.RUNNING)
 
 
 @dataclass
@@ -114,6 +115,7 @@ class ProviderAgent:
             self._templates = None
         self.seeds.look(self.entries.values())
         made = self._act(decide(self.view(), self.settings))
+        self._drop_ended()
         self._offer()
         self._tidy()
         return made > 0 or self.actor.gathering
@@ -139,10 +141,20 @@ class ProviderAgent:
             if entry.deal.provider == ours and not entry.is_open:
                 self._count(entry)
         if observation.first:
+            self.workshop.forget_runs_but(self.entries)
             for deal_id in self.store.kept():
                 entry = self.context.deals.get(deal_id)
                 if entry is not None:
                     self.workshop.job(deal_id, entry.deal)
+
+    def _drop_ended(self) -> None:
+        """Jobs of deals that ended or vanished leave the memory; a stored result is found again if the deal comes back."""
+        for deal_id, job in list(self.workshop.jobs.items()):
+            if deal_id in self.entries or job.stage in _ACTIVE:
+                continue
+            if job.result is None or job.result.released or self.context.deals.get(deal_id) is None:
+                del self.workshop.jobs[deal_id]
+                self._end(job)
 
     def _count(self, entry: BookEntry) -> None:
         """Notes what an ended deal brought or cost."""
@@ -201,7 +213,7 @@ class ProviderAgent:
             elif intent.action is Action.RECORD and intent.period is not None:
                 self._recorded.add(intent.period)
         self._look_for_lost_results()
-        return self.actor.act(intents, self._subject, self.sources.opened)
+        return self.actor.act(intents, self._subject, self.sources.opened_at_once)
 
     def _subject(self, deal_id: DealId) -> Subject:
         job = self.workshop.jobs[deal_id]
@@ -228,9 +240,6 @@ class ProviderAgent:
         entry = self.entries.get(job.deal_id)
         if entry is None:
             self.context.log("work_stopped", deal=job.deal_id)
-            if job.result is None:
-                self.workshop.jobs.pop(job.deal_id, None)
-                self._end(job)
 
     def _end(self, job: Job) -> None:
         self.agreements.forget(job.deal_id)
@@ -339,5 +348,5 @@ _LOCAL: dict[Action, Handler] = {
 
 
 def drain_file(data: Path) -> Path:
-    """Its existence asks a running provider to drain."""
+    """Its existence asks the provider that runs on this data folder to drain (`lilypad provider drain`)."""
     return data / "drain"

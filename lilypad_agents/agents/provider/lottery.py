@@ -44,13 +44,14 @@ class Seeds:
     def look(self, entries: Iterable[BookEntry]) -> None:
         """Reads the seeds that decide on these deals at the cycle's block."""
         wanted = {deciding_period(entry.state.period) for entry in entries if _is_waiting(entry)}
-        if not wanted or self._block == self.context.head.hash:
-            if wanted <= set(self._answers):
-                return
+        if self._block == self.context.head.hash and wanted <= set(self._answers):
+            return
+        self._block, self._answers = self.context.head.hash, {}
+        if not wanted:
+            return
         periods = sorted(wanted)
         calls = [self.randomness.prepare("seed", period) for period in periods]
         answers = call_many(self.context.rpc, calls, self.context.head)
-        self._answers = {}
         for period, answer in zip(periods, answers, strict=True):
             if isinstance(answer, Exception):
                 raise answer
@@ -58,7 +59,6 @@ class Seeds:
             self._answers[period] = (status, bytes(answer[1]))
             if status is SeedStatus.KNOWN:
                 self._first_seen.setdefault(period, self.context.now)
-        self._block = self.context.head.hash
 
     def lottery(self, entry: BookEntry) -> Lottery:
         """What decides on one deal, by the last look."""

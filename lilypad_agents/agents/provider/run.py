@@ -9,8 +9,9 @@ from lilypad_agents.agents.provider.actor import Actor
 from lilypad_agents.agents.provider.agent import ProviderAgent, drain_file
 from lilypad_agents.agents.provider.agreements import Agreements
 from lilypad_agents.agents.provider.capacity import machine_of
-from lilypad_agents.agents.provider.config import ProviderSettings
+from lilypad_agents.agents.provider.config import ProviderConfig, ProviderSettings
 from lilypad_agents.agents.provider.desk import Desk
+from lilypad_agents.agents.provider.errors import ProviderSettingInvalid
 from lilypad_agents.agents.provider.library import Library
 from lilypad_agents.agents.provider.lottery import Seeds
 from lilypad_agents.agents.provider.offers import needs_registry
@@ -27,6 +28,7 @@ from lilypad_agents.chain.keys import Signer
 from lilypad_agents.execution.hardware import Probe, detect
 from lilypad_agents.execution.worker import WorkerPool
 from lilypad_agents.protocol.ids import Address
+from lilypad_agents.protocol.parameters import Parameters
 
 SOLVER_S = 6.0  # one call to a solver with all its retries
 
@@ -46,6 +48,7 @@ def run(
         if settings.selftest:
             agent.tested = False
             threading.Thread(target=_test_sandbox, args=(agent, loop), name="selftest", daemon=True).start()
+        agent.workshop.warm_up()
         for desk in agent.desks:
             desk.start()
         return loop.run(signals=signals)
@@ -61,9 +64,10 @@ def assemble(
         for loop in loops:
             loop.wake()
 
+    token = Address(context.book.address("LilypadToken"))
+    require_possible(settings, context.parameters, context.address, token)
     machine = machine_of(detect(context.data, probe), settings)
     store = ProviderStore(context.database)
-    token = Address(context.book.address("LilypadToken"))
     desks = [_desk(context, settings, store, token, url, wake) for url in settings.solver_urls]
     registry = Registry(context) if needs_registry(settings) else None
     sources = Sources(context, desks, registry)
@@ -100,6 +104,23 @@ def assemble(
     loops.append(loop)
     agent.finished = loop.stop
     return agent, loop
+
+
+def require_possible(config: ProviderConfig, parameters: Parameters, account: str, token: str) -> None:
+    """Raises ProviderSettingInvalid for settings under which the core would never open a deal with this provider."""
+    if config.only_solver == account:
+        raise ProviderSettingInvalid("only_solver", "is the provider itself, which the core refuses", found=account)
+    if config.min_submit_window > parameters.max_submit_window:
+        most = parameters.max_submit_window
+        problem = f"is {config.min_submit_window} s, the deployment allows at most {most} s"
+        raise ProviderSettingInvalid("min_submit_window", problem, found=config.min_submit_window, most=most)
+    if config.max_judge_window < parameters.min_judge_window:
+        least = parameters.min_judge_window
+        problem = f"is {config.max_judge_window} s, the deployment asks for at least {least} s"
+        raise ProviderSettingInvalid("max_judge_window", problem, found=config.max_judge_window, least=least)
+    for pool in config.pools:
+        if pool.is_verified and pool.token != token:
+            raise ProviderSettingInvalid("pools", f"name a pool in {pool.token}, prices are in {token}", found=pool.token)
 
 
 def _desk(

@@ -37,6 +37,7 @@ class Sources:
         self._registry = registry
         self._reader = OpeningReader(context.rpc, context.contracts)
         self._terms: dict[VersionId, ModuleTerms] = {}
+        self._told: dict[DealId, Opened | None] = {}
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -63,7 +64,27 @@ class Sources:
         if entry is None:
             return None
         found = self._reader.read(entry.deal, entry.opened_tx)
-        return found or self._opened_by_word(deal_id, entry.deal)
+        if found is None:
+            found = self._told[deal_id] = self._opened_by_word(deal_id, entry.deal)
+        return found
+
+    def opened_at_once(self, deal_id: DealId) -> Opened | None:
+        """As `opened`, without waiting for a solver: what one told before, or None and one is asked beside the loop."""
+        entry = self._context.deals.get(deal_id)
+        if entry is None:
+            return None
+        found = self._told.get(deal_id) or self._reader.read(entry.deal, entry.opened_tx)
+        if found is None and deal_id not in self._told:
+            self._told[deal_id] = None
+            threading.Thread(target=self._ask_about, args=(deal_id,), name="asking", daemon=True).start()
+        return found
+
+    def _ask_about(self, deal_id: DealId) -> None:
+        try:
+            if self.opened(deal_id) is None:
+                self._told.pop(deal_id, None)  # to be asked again
+        except LilypadError:
+            self._told.pop(deal_id, None)
 
     def _opened_by_word(self, deal_id: DealId, deal: Deal) -> Opened | None:
         for desk in relay_order(self._desks):

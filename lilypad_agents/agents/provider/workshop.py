@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import queue
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,9 +29,10 @@ from lilypad_agents.chain.keys import Signer
 from lilypad_agents.chain.types import Notify
 from lilypad_agents.content.store import LocalStore
 from lilypad_agents.errors import LilypadError, UsageError
-from lilypad_agents.execution.job import ExitClass, JobOutcome, RunResult
+from lilypad_agents.execution.errors import CapacityExceeded
+from lilypad_agents.execution.job import ExitClass, JobOutcome, JobSpec, Limits, RunResult
 from lilypad_agents.execution.receipt import parse_receipt
-from lilypad_agents.execution.worker import WorkerPool
+from lilypad_agents.execution.worker import JobHandle, WorkerPool
 from lilypad_agents.protocol.deal import Deal
 from lilypad_agents.protocol.ids import DealId, VersionId, hex_of
 from lilypad_agents.protocol.terms import ModuleTerms
@@ -41,6 +42,10 @@ THREADS = 4
 MOST_RUNS = 3  # of one deal whose worker crashes
 FIRST_RETRY_S, LAST_RETRY_S = 1, 15
 _WEIGHT = 4  # of the last run in the running mean of a module's times
+_WARM_UP = "warm-up"
+_EMPTY_PROGRAM = bytes.fromhex(  # (module (memory (export "memory") 1) (func (export "_start")))
+    "0061736d01000000010401600000030201000503010001071302066d656d6f72790200065f737461727400000a040102000b"
+)
 Terms = Callable[[DealId, Deal], ModuleTerms | None]
 Deliver = Callable[[DealId, Deal, StoredResult, Mapping[str, Any]], None]
 
@@ -138,6 +143,12 @@ class Workshop:
                 job.stage = Stage.DONE
         return job
 
+    def forget_runs_but(self, wanted: Container[DealId]) -> None:
+        """Deletes the files of runs that an earlier life left for deals which are over."""
+        for label in list(self.pool.recovered):
+            if _deal_of(label) not in wanted:
+                self.pool.forget(label)
+
     def fetch(self, job: Job, seconds_left: int) -> None:
         """Begins to obtain everything that the job needs."""
         if job.stage is not Stage.NEW:
@@ -189,6 +200,19 @@ class Workshop:
         self.store.drop_result(job.deal_id)
         job.lives += 1
         job.result, job.stage, job.delivering = None, Stage.NEW, False
+
+    def warm_up(self) -> None:
+        """Starts the fork server by an empty run, beside the loop, so that the first job does not wait for it."""
+        self._threads.submit(self._warm_up)
+
+    def _warm_up(self) -> None:
+        limits = Limits(1_000_000, 10, 1 << 20, 0, 0, 0, 0, 0)
+        try:
+            self.pool.forget(_WARM_UP)
+            self.pool.submit(_WARM_UP, JobSpec(_EMPTY_PROGRAM, "_start", ("warm-up",), (), {}, bytes(32), limits)).wait(60)
+            self.pool.forget(_WARM_UP)
+        except (LilypadError, TimeoutError) as error:
+            self.log("warm_up_failed", alert=True, **figures_of(error))
 
     # ---- what decisions see
 
@@ -280,10 +304,9 @@ class Workshop:
             return self._finish(deal_id, deal, life, obtained, recovered)
         spec = self.library.spec(deal_id, deal, obtained)
         try:
-            handle = self.pool.submit(label, spec)
-        except UsageError:  # files of a run that was stopped
-            self.pool.forget(label)
-            handle = self.pool.submit(label, spec)
+            handle = self._submit(label, spec)
+        except CapacityExceeded:
+            return "busy", None
         self.crash.point("provider.run_started")
         started = time.time()
 
@@ -294,6 +317,13 @@ class Workshop:
 
         handle.add_done_callback(ended)
         return "", None
+
+    def _submit(self, label: str, spec: JobSpec) -> JobHandle:
+        try:
+            return self.pool.submit(label, spec)
+        except UsageError:  # files of a run that was stopped
+            self.pool.forget(label)
+            return self.pool.submit(label, spec)
 
     def _finish(
         self, deal_id: DealId, deal: Deal, life: int, obtained: Obtained, outcome: JobOutcome, started: float = 0.0
@@ -367,6 +397,10 @@ class Workshop:
         self._postpone(job, now)
         self.log("deal_work_failed", deal=job.deal_id, failures=job.failures, **figures_of(error))
 
+    def _take_busy(self, job: Job, _: None, now: Timestamp) -> None:
+        """The pool still ends another run; nothing was lost."""
+        job.stage, job.runs = Stage.READY, job.runs - 1
+
     def _take_ended(self, job: Job, _: None, now: Timestamp) -> None:
         job.ended = True
 
@@ -413,9 +447,18 @@ class Workshop:
         job.failures += 1
 
 
+def _deal_of(label: str) -> DealId:
+    """The deal of a run's label; no deal's id for what is none."""
+    try:
+        return DealId(bytes.fromhex(label))
+    except ValueError:
+        return DealId(b"")
+
+
 _TAKERS: Mapping[str, Callable[[Workshop, Job, Any, Timestamp], None]] = {
     "obtained": Workshop._take_obtained,
     "refused": Workshop._take_refused,
+    "busy": Workshop._take_busy,
     "ended": Workshop._take_ended,
     "failed": Workshop._take_failed,
     "no result": Workshop._take_no_result,

@@ -475,3 +475,16 @@ def test_earnings__paid_and_declined_deals__are_net_of_what_was_lost_and_tell_th
     assert found.as_dict()["net"] == str(TOKEN - TOKEN // 100)
 
 
+
+
+def test_declined_deals__are_forgotten__and_do_not_count_as_work(stage: Stage) -> None:
+    """beh:J8 beh:J10 What is over takes neither memory nor a place in the queue."""
+    module = stage.module()
+    for _ in range(3):
+        stage.open(stage.pair(module, stage.inputs(module, {})))
+    life = stage.start(backlog=2, deny_names=("cowsay",))
+    life.until(lambda: len(stage.lines.named("deal_ended")) == 3)
+    life.until(lambda: not life.agent.workshop.jobs)
+    assert life.agent.workshop.unanswered == 0
+    life.until(lambda: offered(stage) == 0)  # nothing is published that passes the lists
+    assert "full" not in life.agent._against
