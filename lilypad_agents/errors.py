@@ -67,5 +67,5 @@ class ContentUnavailable(LilypadError):
     """No source serves the content, or what they serve does not have its hash."""
 
     code = "content-unavailable"
-    hint = "Try again later or from another source; `lilypad job challenge --delivery` makes the provider deliver or pay."
+    hint = "Try again later or from another source with `lilypad job fetch`; what is fetched is checked block by block."
     exit_code = 41

@@ -114,7 +114,7 @@ def why(out: Output, file: Path | None, flags: dict[str, Any]) -> None:
 @click.argument("offer_file", type=PATH)
 @agent_options
 def open_offer(out: Output, offer_file: Path, file: Path | None, flags: dict[str, Any]) -> None:
-    """Hand a creator's signed offer (`lilypad run --offer-file`) to the running provider, which opens the deal itself: no solver."""
+    """Hand a creator's signed offer (a file) to the running provider, which opens the deal itself: no solver."""
     from lilypad_agents.agents.provider.config import ProviderSettings
     from lilypad_agents.agents.provider.opening import hand_over
 
