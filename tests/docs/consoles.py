@@ -19,7 +19,9 @@ from tests.docs.markdown import ROOT, Block, blocks
 
 _EXIT = re.compile(r"#\s*exit (\d+)\s*$")
 # Parts of a checkout that a run changes; everything else is the checkout's own.
-_OWN = {".devnet", "results", ".git", ".pytest_cache", ".hypothesis"}
+_OWN = {".devnet", "results", ".git", ".pytest_cache", ".hypothesis", ".cache"}
+# What `make setup` notes when it is done. Without them, `make demo` would install through the links into the real checkout.
+_DONE = ("python.done", "npm.done")
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,11 @@ def matches(expected: tuple[str, ...], output: str) -> bool:
 
 
 def checkout_like(folder: Path) -> Path:
-    """A folder that looks like this checkout, for commands that leave files: links to everything but what runs change."""
-    folder.mkdir(parents=True)
+    """A folder that looks like this checkout, set up, for commands that leave files: links to all but what runs change."""
+    (folder / ".cache").mkdir(parents=True)
+    for name in _DONE:
+        assert (ROOT / ".cache" / name).exists(), "run `make setup` first"
+        (folder / ".cache" / name).touch()
     for entry in ROOT.iterdir():
         if entry.name not in _OWN:
             (folder / entry.name).symlink_to(entry)

@@ -80,6 +80,12 @@ def test_compare__dots_stand_for_anything__and_for_nothing_else_is_forgiven(
     assert matches(expected, output) is same
 
 
+def test_link_a_checkout__its_set_up__counts_as_done(folder: Path) -> None:
+    """`make demo` in the linked folder must never install anything: it would do so into the checkout itself."""
+    wanted = subprocess.run(["make", "-n", "demo"], cwd=folder, env=_environment(folder), capture_output=True, text=True, check=True)
+    assert wanted.stdout.split() == ["bin/demo"]
+
+
 def test_run_session__wrong_exit_code_or_output__is_a_problem(tmp_path: Path) -> None:
     """The tool itself: a page that lies must turn red."""
     page = ROOT / "tests" / "docs" / "example_page.md"
