@@ -34,6 +34,7 @@ from lilypad_agents.protocol.terms import ModuleTerms
 MAX_WASM_BYTES = 256 * 2**20
 CACHE_BYTES = 64 * 2**20
 KEPT_SPEC_BYTES = 2**20
+MODULE_PINS = "provider modules"  # the name of the pins of manifests and artefacts
 MODULE_PIN_S = 14 * 86_400  # longer than any deal; renewed while the module is in use
 _AT_FAULT = (InvalidBlock, InvalidCid, LimitExceeded, UnexpectedKind, UnsafeName)
 
@@ -119,7 +120,7 @@ class Library:
                 return
             self._pinned[manifest.digest] = now
         for root in _module_roots(manifest):
-            self._store.pin(root, "provider modules", now + MODULE_PIN_S)
+            self._store.pin(root, MODULE_PINS, now + MODULE_PIN_S)
 
     # ---- parts
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from lilypad_agents.agents.provider.actor import Actor
 from lilypad_agents.agents.provider.agent import ProviderAgent, drain_file
@@ -30,6 +31,9 @@ from lilypad_agents.execution.worker import WorkerPool
 from lilypad_agents.protocol.ids import Address
 from lilypad_agents.protocol.parameters import Parameters
 
+if TYPE_CHECKING:
+    from lilypad_agents.agents.provider.gateway import Gateway
+
 SOLVER_S = 6.0  # one call to a solver with all its retries
 
 
@@ -51,7 +55,12 @@ def run(
         agent.workshop.warm_up()
         for desk in agent.desks:
             desk.start()
-        return loop.run(signals=signals)
+        gateway = _gateway(context, settings, agent.store)
+        try:
+            return loop.run(signals=signals)
+        finally:
+            if gateway is not None:
+                gateway.stop()
 
 
 def assemble(
@@ -137,6 +146,15 @@ def _desk(
         log=context.log,
         wake=wake,
     )
+
+
+def _gateway(context: AgentContext, settings: ProviderSettings, store: ProviderStore) -> Gateway | None:
+    """The provider's own endpoint, where the settings name one."""
+    if settings.gateway_port is None:
+        return None
+    from lilypad_agents.agents.provider.gateway import Gateway
+
+    return Gateway(context, store, settings.gateway_host, settings.gateway_port).start()
 
 
 def _test_sandbox(agent: ProviderAgent, loop: AgentLoop) -> None:

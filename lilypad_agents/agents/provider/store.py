@@ -27,6 +27,8 @@ _SCHEMA = (
         data_id TEXT NOT NULL, receipt_id TEXT NOT NULL, receipt BLOB NOT NULL, stored_at INTEGER NOT NULL,
         published INTEGER NOT NULL DEFAULT 0, released INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
     CREATE INDEX provider_result_kept ON provider_result (deal) WHERE released = 0;
+    CREATE INDEX provider_result_data ON provider_result (data_id);
+    CREATE INDEX provider_result_receipt ON provider_result (receipt_id);
     CREATE TABLE provider_agreement (
         deal BLOB PRIMARY KEY, kind INTEGER NOT NULL, signature BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE provider_action (
@@ -102,6 +104,12 @@ class ProviderStore:
     def kept(self) -> list[DealId]:
         """Deals whose results are not released yet."""
         return [DealId(bytes(row["deal"])) for row in self.database.query("SELECT deal FROM provider_result WHERE released = 0")]
+
+    def deals_with(self, root: Cid) -> list[DealId]:
+        """Deals whose result or receipt is this content."""
+        text = str(root)
+        rows = self.database.query("SELECT deal FROM provider_result WHERE data_id = ? OR receipt_id = ?", (text, text))
+        return [DealId(bytes(row["deal"])) for row in rows]
 
     def drop_result(self, deal_id: DealId) -> None:
         """Forgets a result that does not belong to the posted commitment, so that it is made anew."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal as signals
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from lilypad_agents.agents.provider.agent import drain_file
-from lilypad_agents.agents.provider.errors import OfferFileInvalid, OpeningRefused
+from lilypad_agents.agents.provider.errors import OfferFileInvalid, OpeningRefused, ProviderSettingInvalid
+from lilypad_agents.agents.provider.gateway import Gateway
 from lilypad_agents.agents.provider.income import earnings, read_earnings
 from lilypad_agents.agents.provider.opening import (
     JobFile,
@@ -20,19 +24,26 @@ from lilypad_agents.agents.provider.opening import (
     open_submit_and_settle,
     parse_job_file,
 )
-from lilypad_agents.agents.provider.view import Stage as WorkStage
+from lilypad_agents.agents.provider.run import require_possible
+from lilypad_agents.agents.runtime import http_signature
+from lilypad_agents.chain.deployer import RpcSender
 from lilypad_agents.chain.errors import AlreadyRunning
+from lilypad_agents.chain.keys import LocalSigner
+from lilypad_agents.content.cid import Cid
+from lilypad_agents.content.client import Source, fetch_blocking
+from lilypad_agents.content.store import LocalStore
+from lilypad_agents.errors import ContentUnavailable
 from lilypad_agents.execution.strictjson import canonical
 from lilypad_agents.protocol.consent import Waiver, by_own_key
 from lilypad_agents.protocol.deal import deal_from_offers
 from lilypad_agents.protocol.digest import Opened, commitment
 from lilypad_agents.protocol.ids import hex_of
 from lilypad_agents.protocol.lifecycle import Status
-from lilypad_agents.protocol.opening import ResultOpening, opening_of, settlements_of, Settling
+from lilypad_agents.protocol.opening import ResultOpening, Settling, opening_of, settlements_of
 from lilypad_agents.protocol.price import keeper_bounty, penalty
-from tests.agents.provider.harness import Running, Stage
-from tests.agents.provider.relay import Relay
-from tests.support.network import TOKEN, Network
+from tests.agents.provider.harness import Stage
+from tests.support.network import TOKEN
+from tests.unit.execution.execution_support import document, wat
 
 
 def forget_database(stage: Stage) -> None:
@@ -112,8 +123,6 @@ def test_start__twice_on_one_key__the_second_refuses(stage: Stage, tmp_path: Pat
 
 def test_run__its_process_is_stopped__ends_at_the_wall_time_and_frees_the_slot(stage: Stage) -> None:
     """flt:F37 beh:C11 beh:J8"""
-    from tests.unit.execution.execution_support import document, wat
-
     spin = wat('(module (memory (export "memory") 1) (func (export "_start") (loop $l br $l)))')
     made = document()
     made["limits"] = made["limits"] | {"fuel": (1 << 53) - 1, "wallSeconds": 3}
@@ -122,10 +131,6 @@ def test_run__its_process_is_stopped__ends_at_the_wall_time_and_frees_the_slot(s
     life = stage.start(slots=1)
     process = life.context.data / "work" / "jobs" / deal_id.hex() / "process"
     life.until(process.exists)
-    import json
-
-    import psutil
-
     child = psutil.Process(json.loads(process.read_text())["pid"])
     life.until(lambda: child.cpu_times().user > 0.5)  # it spins, so it is past its compilation
     child.suspend()
@@ -137,10 +142,6 @@ def test_run__its_process_is_stopped__ends_at_the_wall_time_and_frees_the_slot(s
 
 def test_run__its_worker_dies__is_repeated_and_then_given_back(stage: Stage) -> None:
     """beh:J2 beh:C12 A crash of a worker never harms the agent; a job that keeps crashing it is declined."""
-    import json
-
-    from tests.unit.execution.execution_support import document, wat
-
     spin = wat('(module (memory (export "memory") 1) (func (export "_start") (loop $l br $l)))')
     made = document()
     made["limits"] = made["limits"] | {"fuel": (1 << 53) - 1, "wallSeconds": 20}
@@ -222,8 +223,6 @@ def test_offers__account_without_money__takes_no_deals_and_names_what_is_missing
     free = stage.network.free(stage.provider.address)
     core = stage.network.contracts.core
     stage.network.rpc.request("anvil_setBalance", stage.provider.address, hex(10**20))
-    from lilypad_agents.chain.deployer import RpcSender
-
     sender = RpcSender(stage.network.rpc, stage.provider, stage.network.rpc.chain_id())
     sender.send(core.address, core.encode("withdraw", stage.network.token, free, stage.provider.address))
     life.until(lambda: offered(stage) == 0)
@@ -488,3 +487,38 @@ def test_declined_deals__are_forgotten__and_do_not_count_as_work(stage: Stage) -
     assert life.agent.workshop.unanswered == 0
     life.until(lambda: offered(stage) == 0)  # nothing is published that passes the lists
     assert "full" not in life.agent._against
+
+
+def test_gateway__of_the_provider__serves_results_to_their_creator_alone(stage: Stage, tmp_path: Path) -> None:
+    """A creator whose relay is gone fetches from the provider itself; strangers do not."""
+    deal_id, _ = stage.deal()
+    life = stage.start()
+    life.until(lambda: bool(stage.relay.of_kind(deal_id, "result")))
+    gateway = Gateway(life.context, life.agent.store, "127.0.0.1", 0).start()
+    try:
+        data_id = Cid.parse(stage.result(deal_id)["dataId"])
+        store = LocalStore(tmp_path / "creator", durable=False)
+
+        def fetch(root: Cid, key: LocalSigner | None) -> None:
+            sign = None if key is None else lambda request: http_signature.sign(request, key, int(time.time()))
+            fetch_blocking(store, root, [Source(gateway.url, sign)], seconds=5)
+
+        for stranger in (None, stage.provider):
+            with pytest.raises(ContentUnavailable):
+                fetch(data_id, stranger)
+        fetch(data_id, stage.creator)
+        assert store.has(data_id)
+        fetch(Cid.raw(stage.module().manifest.digest), None)
+    finally:
+        gateway.stop()
+
+
+def test_settings__that_no_deal_could_meet__are_refused_at_the_start(stage: Stage) -> None:
+    for changes, name in (
+        ({"only_solver": stage.provider.address}, "only_solver"),
+        ({"min_submit_window": 2**32 - 1}, "min_submit_window"),
+        ({"max_judge_window": 1}, "max_judge_window"),
+    ):
+        with pytest.raises(ProviderSettingInvalid, match=name):
+            require_possible(stage.options(**changes), stage.network.parameters, stage.provider.address, stage.network.token)
+    require_possible(stage.options(), stage.network.parameters, stage.provider.address, stage.network.token)
