@@ -49,7 +49,7 @@ test-python:
 	@$(BIN)/python -m pytest -p no:ape_test -q tests/unit tests/agents tests/docs tests/e2e
 
 test-contracts:
-	@ape test tests/contracts tests/invariants -q
+	@ape test tests/contracts $(wildcard tests/invariants) -q
 
 bench: setup compile bench-gas ## measure gas, latency and throughput; results in bench/results
 	@$(BIN)/python -m bench.latency
