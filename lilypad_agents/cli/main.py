@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from lilypad_agents.cli.command import LilypadCommand, guarded_main
+from lilypad_agents.cli.output import Output
 
 # name -> (module below `commands`, attribute, one line for --help); listing them costs no import
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -96,12 +97,13 @@ def cli() -> None:
     """Run a job on somebody else's computer and be sure of the result."""
 
 
-@cli.command("version", cls=LilypadCommand, hidden=True)
-def version() -> None:
+@cli.command("version", cls=LilypadCommand, hidden=True, epilog="\b\nExample:\n  lilypad version")
+def version(out: Output) -> None:
     """Print the version."""
     from importlib.metadata import version as installed
 
-    click.echo(installed("lilypad-protocol"))
+    found = installed("lilypad-protocol")
+    out.finish({"version": found}, lambda: out.print(found))
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from lilypad_agents.devnet.layout import CREATOR, FIRST_PROVIDER, ROLES, SECOND_
 from lilypad_agents.devnet.record import Record
 from lilypad_agents.protocol.ids import NOBODY, UNVERIFIED_POOL
 from e2e_modules import write_test_modules
+from tests.support.cli_schemas import check_events, check_object
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "lilypad_agents.cli"]
@@ -74,6 +75,7 @@ class Running:
         """The rest of it."""
         out, err = self.process.communicate(timeout=seconds)
         self.events += [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+        check_events("\n".join(json.dumps(event) for event in self.events))
         return Ended(self.process.returncode, out, err)
 
 
@@ -99,6 +101,10 @@ class Network:
             timeout=seconds,
             input=stdin if stdin is not None else "",
         )
+        assert "\x1b" not in done.stdout + done.stderr, "colour or escapes without a terminal"
+        assert "Traceback" not in done.stderr
+        if "--json" in words:
+            check_object(done.stdout)
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def start(self, *words: str) -> Running:

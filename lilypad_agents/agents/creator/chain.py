@@ -156,6 +156,11 @@ class CreatorChain:
                 found = event
         return found
 
+    def accepted(self, creator: Address, since: int) -> list[DealId]:
+        """Deals of a creator that were settled from block `since` on, in chain order."""
+        topics = [None, "0x" + "00" * 12 + creator[2:].lower()]
+        return [DealId(event.args["dealId"]) for event in self._logs(self.core, ("DealAccepted",), topics, since)]
+
     def _logs(self, contract: Contract, names: tuple[str, ...], topics: list[str | None], since: int | None) -> Iterator[DecodedEvent]:
         events = {contract.abi.event(name).topic: contract.abi.event(name) for name in names}
         query = {

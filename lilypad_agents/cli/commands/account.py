@@ -124,6 +124,8 @@ def _write(out: Output, choice: Choice, name: str, secret: Secret) -> None:
 
     if test_index(name) is not None or name.startswith(("ape:", "test:")):
         raise UsageError(f"{name!r} already means something else; choose another name.")
+    if "/" in name or name.endswith(".json"):
+        raise UsageError(f"{name!r} is a path; give a plain name, the file goes into the folder of keys.")
     keys, _ = _keys(choice)
     path = keystore_path(keys, name)
     LocalSigner(secret)  # refuses a number that is no key before any file is made
