@@ -16,6 +16,7 @@ from lilypad_agents.devnet.layout import FIRST_PROVIDER, SECOND_PROVIDER
 ONE = 10**18
 FIRST, SECOND = address_of(FIRST_PROVIDER), address_of(SECOND_PROVIDER)
 LONG = "Limit=120000000"  # a few seconds of work
+LONGER = "Limit=400000000"  # so long that a signal comes in time on a busy machine
 
 
 def _agreed(event: dict[str, object]) -> bool:
@@ -33,7 +34,7 @@ def _wait_for_offer(network: Network, provider: str) -> None:
 def test_interrupt__in_mid_job__prints_how_to_resume_and_the_job_is_paid_once(network: Network) -> None:
     """beh:J16"""
     deals = network.deals("creator3")
-    words = ["run", "primes:v0.0.1", "-i", LONG, "--account", "creator3"]
+    words = ["run", "primes:v0.0.1", "-i", LONGER, "--account", "creator3"]
     running = network.start(*words)
     running.wait_for(_agreed)
     running.process.send_signal(signal.SIGINT)
