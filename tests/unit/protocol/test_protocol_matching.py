@@ -380,7 +380,7 @@ def test_match__many_unit_prices__is_what_the_rule_says_pair_by_pair(
     rate=st.one_of(st.integers(60_000, 66_000), few(61_099, 61_100, 61_101, 310_000)),
     audit=few(800, 2_000, 9_000, 10_000),
     spread=st.booleans(),
-    pool=few(*(replace(POOLS[0], seat_fee_floor=floor) for floor in (0, 3, 10))),
+    pool=few(*(replace(POOLS[0], seat_fee_floor=floor) for floor in (0, 3, 10, 100, 300))),
 )
 def test_match__collateral_near_its_least__is_what_the_rule_says_pair_by_pair(
     prices: list[int], rate: int, audit: int, spread: bool, pool: PoolTerms
@@ -496,6 +496,30 @@ def test_match__money_of_one_provider__is_not_spent_twice(
     collateral = match(jobs[:1], offers, rules, view).matches[0].collateral
     poor = replace(view, free=dict(view.free) | {(job.token, resource.provider): 2 * collateral + collateral // 2})
     assert len(match(jobs, offers, rules, poor).matches) == 2
+
+
+@pytest.mark.parametrize("many_prices", [False, True], ids=["few unit prices", "many unit prices"])
+@pytest.mark.parametrize("side", ["creator", "provider"])
+@pytest.mark.parametrize("delegate", [False, True], ids=["own money", "cap of a delegate"])
+def test_match__money_for_two_to_the_unit__opens_two_and_one_unit_less_only_one(
+    job: JobOffer, resource: ResourceOffer, rules: Rules, view: ChainView, many_prices: bool, side: str, delegate: bool
+) -> None:
+    """beh:B17, beh:B19 in the mirror: free credit and a delegate's cap go down with each match, to the unit."""
+    jobs, offers, view = world(job, resource, view, 3, [{}])
+    if many_prices:  # others that serve no job of ten units
+        dear = [replace(resource, unit_price=COIN + n, nonce=50 + n, max_units=1) for n in range(20)]
+        offers, view = offers + dear, signed(view, *dear)
+    first = match(jobs[:1], offers, rules, view).matches[0]
+    needed = first.total if side == "creator" else first.collateral
+    account_, hot = (job.creator if side == "creator" else resource.provider), account(60)
+    if delegate:
+        spoken = jobs if side == "creator" else offers
+        view = replace(view, speakers=view.speakers | {offer.struct_hash: hot for offer in spoken})
+    for money, opened in ((2 * needed, 2), (2 * needed - 1, 1), (needed - 1, 0)):
+        free, caps = dict(view.free), {(account_, hot, job.token): money}
+        if not delegate:
+            free, caps = free | {(job.token, account_): money}, {}
+        assert len(match(jobs, offers, rules, replace(view, free=free, caps=caps)).matches) == opened, money
 
 
 def test_reasons__for_a_job_without_a_match__says_for_each_offer_what_failed(
