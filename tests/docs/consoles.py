@@ -41,6 +41,7 @@ class Ran:
     command: Command
     exit_code: int
     output: str
+    seconds: float
 
     def problem(self) -> str:
         """What differs from the page; empty when nothing does."""
@@ -124,8 +125,8 @@ def _script(found: list[Command], notes: Path) -> str:
     lines = ["trap 'jobs -p | xargs -r kill 2>/dev/null; wait' EXIT"]
     for index, command in enumerate(found):
         lines += [
-            f"{{ {command.text}\n}} > {notes}/{index}.out 2>&1",
-            f"code=$?; echo $code > {notes}/{index}.code",
+            f"began=$EPOCHREALTIME; {{ {command.text}\n}} > {notes}/{index}.out 2>&1",
+            f"code=$?; echo $code $began $EPOCHREALTIME > {notes}/{index}.code",
             f"[ $code = {command.exit_code} ] || exit 1",
         ]
     return "\n".join(lines)
@@ -134,8 +135,10 @@ def _script(found: list[Command], notes: Path) -> str:
 def _ran(command: Command, notes: Path) -> Ran:
     code = notes.with_suffix(".code")
     output = notes.with_suffix(".out").read_text(encoding="utf-8", errors="replace")
-    exit_code = int(code.read_text()) if code.exists() else -1
-    return Ran(command, exit_code, output if code.exists() else output + "\n(it did not end in time)")
+    if not code.exists():
+        return Ran(command, -1, output + "\n(it did not end in time)", 0.0)
+    exit_code, began, ended = code.read_text().split()
+    return Ran(command, int(exit_code), output, float(ended) - float(began))
 
 
 def environment() -> dict[str, str]:
