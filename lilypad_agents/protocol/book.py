@@ -13,7 +13,6 @@ from typing import TypeVar
 
 from lilypad_agents.protocol.ids import NOBODY, Address, VersionId
 from lilypad_agents.protocol.offers import JobOffer, ResourceOffer
-from lilypad_agents.protocol.parameters import Parameters
 from lilypad_agents.protocol.refusals import ChainView, resource_refusals
 from lilypad_agents.protocol.terms import ModuleTerms
 from lilypad_agents.protocol.units import WHOLE, Bps
@@ -25,6 +24,7 @@ Key = TypeVar("Key", bound=Hashable)
 _MOST_CLASSES = 8  # unit prices up to which going through their classes is faster than looking at every candidate
 _MOST_RANKS = 64  # numbers of units whose ranks are kept
 _MOST_SCANS = 32  # scans for money after which its index is made anew
+_ANY = 1 << 256  # more than any rate times any number of units
 _AGE_BITS = 32
 _AGE_MASK = (1 << _AGE_BITS) - 1
 _DIGITS = bytes.maketrans(b"01", b"\x00\x01")
@@ -96,14 +96,18 @@ class Book:
         """
         offers, purses = self.offers, [self._purses[index] - 1 for index in self._purse_of]
         self._scans = 0
-        self._price_rates = _Levels([purse // max(offer.price, 1) for offer, purse in zip(offers, purses, strict=True)])
-        self._unit_rates = _Levels([purse // max(offer.unit_price, 1) for offer, purse in zip(offers, purses, strict=True)])
+        self._price_rates = _Levels(
+            [purse // offer.price if offer.price else _ANY for offer, purse in zip(offers, purses, strict=True)]
+        )
+        self._unit_rates = _Levels(
+            [purse // offer.unit_price if offer.unit_price else _ANY for offer, purse in zip(offers, purses, strict=True)]
+        )
 
     @property
     def providers(self) -> Iterable[Address]:
         return self._by_provider.keys()
 
-    def candidates(self, job: JobOffer, module: ModuleTerms, parameters: Parameters) -> Offers:
+    def candidates(self, job: JobOffer, module: ModuleTerms) -> Offers:
         """Offers that meet every limit of the job but money, and whose parties are distinct from its own."""
         found = self._available & self._of_module(module) & self._with_flags(job.flags)
         for name, levels in self._limits:

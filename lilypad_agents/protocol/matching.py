@@ -164,7 +164,7 @@ class _Pass:
         ask = self._ask(job) if book else None
         if book is None or ask is None:
             return None
-        candidates = book.candidates(job, ask.module, self._rules.parameters)
+        candidates = book.candidates(job, ask.module)
         best: tuple[int, int, int] | None = None  # total, age, position
         for group, fee in book.by_solver_fee(candidates, job):
             found = self._cheapest(book, group, fee, ask)

@@ -279,7 +279,7 @@ JOB = {
 }  # fmt: skip
 JOB_CHANGES = {
     "creator": [account(n) for n in range(30, 34)], "module": list(RULES.modules), "token": list(TOKENS),
-    "max_price": [300, 500, 3_000], "max_units": [0, 1, 8], "cpu_milli": [1, 2], "ram_mib": [1], "disk_mib": [1],
+    "max_price": [300, 500, 3_000], "max_units": [0, 1, 8, 10**6], "cpu_milli": [1, 2], "ram_mib": [1], "disk_mib": [1],
     "gpu_count": [1], "vram_mib": [1], "flags": [1, 3], "submit_window": [4, 5], "judge_window": [4, 9, 3_601],
     "collateral_bps": [0, 61_100, 61_101, 62_000, 150_000], "audit_bps": [0, 400, 10_000, 10_001],
     "pool": [ZERO, POOLS[1].id], "solver": [account(30), account(40), account(41)], "solver_fee_bps": [1, 1_000, 1_001],
@@ -292,7 +292,7 @@ RESOURCE = {
     "expiry": NOW, "nonce": 3,
 }  # fmt: skip
 RESOURCE_CHANGES = {
-    "provider": [account(n) for n in range(30, 34)], "token": [TOKENS[1]], "max_units": [1, 6], "cpu_milli": [0, 2],
+    "provider": [account(n) for n in range(30, 34)], "token": [TOKENS[1]], "max_units": [1, 6, 10**6], "cpu_milli": [0, 2],
     "ram_mib": [0], "disk_mib": [0], "gpu_count": [0], "vram_mib": [0], "flags": [0, 3], "modules": [LIST],
     "max_collateral_bps": [150_000], "min_submit_window": [6, 10], "max_judge_window": [4, 5], "pool": [ZERO, POOLS[1].id],
     "solver": [account(30), account(40), account(41)], "volume": [0, 1, 2], "expiry": [NOW - 1], "nonce": list(range(6)),
@@ -496,6 +496,19 @@ def test_match__money_of_one_provider__is_not_spent_twice(
     collateral = match(jobs[:1], offers, rules, view).matches[0].collateral
     poor = replace(view, free=dict(view.free) | {(job.token, resource.provider): 2 * collateral + collateral // 2})
     assert len(match(jobs, offers, rules, poor).matches) == 2
+
+
+def test_match__many_units_at_no_price__need_no_more_money(
+    job: JobOffer, resource: ResourceOffer, rules: Rules, view: ChainView
+) -> None:
+    """A provider of a flat price may allow any number of units."""
+    flat = replace(resource, unit_price=0, max_units=2**64 - 1)
+    wide = replace(job, max_units=2**64 - 1)
+    exact = view.free | {(job.token, resource.provider): 15 * COIN}
+    assert len(match([wide], [flat], rules, signed(replace(view, free=exact), wide, flat)).matches) == 1
+    metered = replace(resource, price=0, unit_price=COIN)
+    one = replace(job, max_units=1)
+    assert len(match([one], [metered], rules, signed(replace(view, free=exact), one, metered)).matches) == 1
 
 
 @pytest.mark.parametrize("many_prices", [False, True], ids=["few unit prices", "many unit prices"])
