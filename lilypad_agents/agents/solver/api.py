@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Route
 
 from lilypad_agents.agents.runtime.errors import (
     RequestElsewhere,
@@ -81,16 +81,26 @@ class _Admission:
         if scope["type"] != "http":
             return
         started = False
+        unread = scope["method"] in ("POST", "PUT", "PATCH")
+
+        async def taken() -> MutableMapping[str, Any]:
+            nonlocal unread
+            message = await receive()
+            unread = unread and bool(message.get("more_body", False))
+            return message
 
         async def watched(message: MutableMapping[str, Any]) -> None:
             nonlocal started
-            started = started or message["type"] == "http.response.start"
+            if message["type"] == "http.response.start":
+                started = True
+                if unread:  # what follows of the body is not wanted: the connection must end, or it would be read for ever
+                    message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
             await send(message)
 
         try:
             self._access.admit(scope)
             self._access.check_version(scope)
-            await self._inner(scope, receive, watched)
+            await self._inner(scope, taken, watched)
         except ClientDisconnect:
             return
         except Exception as error:  # the last resort: whoever asked gets an answer, the operator the reason
@@ -99,7 +109,7 @@ class _Admission:
                     "request_failed", exc_info=error, reason=f"{type(error).__name__}: {error}", path=scope["path"]
                 )
             if not started:
-                await error_response(error)(scope, receive, send)
+                await error_response(error)(scope, receive, watched)
 
 
 class _Api:
@@ -121,7 +131,7 @@ class _Api:
         gateway = create_gateway(
             self._service.context.store, self._authorize, identify=self._identify, limits=self._service.relay.limits
         )
-        routes.append(Mount("/", gateway))
+        routes += gateway.routes  # not mounted: a mount at the root would swallow what has another method here
         handlers: Any = {HTTPException: _http_error, LilypadError: _own_error, Exception: _own_error}
         return Starlette(routes=routes, exception_handlers=handlers)
 
@@ -186,13 +196,13 @@ class _Api:
         try:
             return self._signed(request).account
         except RateLimited as error:
-            raise HTTPException(429, headers=retry_after(error)) from error
+            raise HTTPException(429) from error
 
     def _authorize(self, root: Cid, requester: Any) -> bool:
         try:
             return self._service.relay.may_read(root, requester)
         except (ChainUnreachable, RpcError) as error:
-            raise HTTPException(503, headers={"Retry-After": "2"}) from error
+            raise HTTPException(503) from error
 
     # ---- hints
 
@@ -369,8 +379,10 @@ async def _own_error(request: Request, error: Exception) -> Response:
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    """Starlette's own refusals in our form."""
+    """Starlette's own refusals in our form, and ours that had to pass through the gateway."""
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, LilypadError):
+        return error_response(error.__cause__)
     if error.status_code == 405:
         answer = error_response(MethodWrong(f"There is no {request.method} here."))
     elif error.status_code == 404:
