@@ -18,11 +18,19 @@ from lilypad_agents.agents.creator.errors import ResultMismatch
 from lilypad_agents.agents.runtime.http_signature import personal_digest
 from lilypad_agents.content.blocks import Store
 from lilypad_agents.content.cid import Cid
-from lilypad_agents.content.errors import ContentError, TargetExists
+from lilypad_agents.content.errors import (
+    ContentError,
+    InvalidBlock,
+    LimitExceeded,
+    TargetExists,
+    UnexpectedKind,
+    UnsafeName,
+)
 from lilypad_agents.content.files import export_to_directory
 from lilypad_agents.content.importer import add_bytes, put_tree, tree_cid
 from lilypad_agents.content.limits import Limits
 from lilypad_agents.content.reader import Contents, check_tree, find, read_tree
+from lilypad_agents.errors import LilypadError
 from lilypad_agents.execution.errors import ResultRefused
 from lilypad_agents.execution.manifest import Manifest
 from lilypad_agents.execution.plainfile import read_plain
@@ -38,6 +46,8 @@ from lilypad_agents.protocol.ids import DealId, ResultDigest, hex_of, keccak256
 from lilypad_agents.protocol.units import Units
 
 RECEIPT_NAME = "receipt.json"
+# What is wrong with content itself, from wherever it came; a missing block is not among them.
+CONTENT_FAULTS = (InvalidBlock, LimitExceeded, UnexpectedKind, UnsafeName)
 
 
 @dataclass(frozen=True)
@@ -122,8 +132,8 @@ def verify(store: Store, manifest: Manifest, deal: Deal, deal_id: DealId, note: 
         _require_about(receipt, deal, files)
         _require_units(manifest, deal, receipt)
         opened = recompute(manifest, deal, files, Units(receipt.units))
-    except (ResultRefused, FieldInvalid) as failure:
-        raise ResultMismatch(f"The result is refused: {failure.message}", **failure.figures) from failure
+    except (ResultRefused, FieldInvalid, *CONTENT_FAULTS) as failure:
+        raise refused(failure) from failure
     if opened.digest != note.digest:
         raise ResultMismatch(
             f"The delivered bytes have the digest {hex_of(opened.digest)}, the provider signed {hex_of(note.digest)}.",
@@ -131,6 +141,11 @@ def verify(store: Store, manifest: Manifest, deal: Deal, deal_id: DealId, note: 
             signed=hex_of(note.digest),
         )
     return Delivered(note, files, receipt, opened)
+
+
+def refused(failure: LilypadError) -> ResultMismatch:
+    """What is wrong with a delivery, as the error of the job."""
+    return ResultMismatch(f"The result is refused: {failure.message}", reason=failure.code)
 
 
 def recompute(manifest: Manifest, deal: Deal, files: ResultFiles, units: Units) -> Opened:

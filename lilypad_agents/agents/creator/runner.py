@@ -16,12 +16,14 @@ from typing import Any
 
 from lilypad_agents.agents.creator.decide import Intent, Policy, View, decide
 from lilypad_agents.agents.creator.delivery import (
+    CONTENT_FAULTS,
     Delivered,
     ResultNote,
     is_here,
     limits_of,
     note_on_disk,
     read_note,
+    refused,
     verify,
     write_results,
 )
@@ -418,7 +420,10 @@ class JobRunner:
     def _verify_delivery(self) -> Delivered:
         known = self._known
         assert known.note is not None and self.job.record is not None and self.job.deal is not None
-        self._download(known.note.data_id)
+        try:
+            self._download(known.note.data_id)
+        except CONTENT_FAULTS as failure:
+            raise refused(failure) from failure
         known.delivered = verify(self.session.store, self.manifest, self.job.record, self.job.deal, known.note)
         return known.delivered
 
