@@ -28,7 +28,7 @@ from lilypad_agents.protocol.deal import Deal
 from lilypad_agents.protocol.ids import DealId
 from lilypad_agents.protocol.lifecycle import Agreement
 from lilypad_agents.protocol.opening import Settling, closing_of, settlements_of
-from lilypad_agents.protocol.units import Timestamp
+from lilypad_agents.protocol.units import Period, Timestamp
 
 _STEPS = {
     Action.TIMEOUT_SUBMIT: "timeoutSubmit",
@@ -269,20 +269,23 @@ class Actor:
 
     def _record(self, intent: Intent) -> int:
         """Once for a period; who else recorded it does not matter."""
-        if self._context.outbox.status(intent.key) is not None:
-            return 0
+        assert intent.period is not None
         contract = self.randomness
         self._context.log("seed_recording", period=intent.period)
-        return self.send_alone(intent.key, Action.RECORD, contract, contract.encode("record", intent.period, b""))
+        return self.send_alone(record_key(intent.period), Action.RECORD, contract, contract.encode("record", intent.period, b""))
 
     def send_alone(self, key: str, action: Action, contract: Contract, data: bytes) -> int:
         """A transaction that belongs to no deal, once for its key."""
         subject = DealId(key.encode())
         with self._store.database.transaction() as sql:
             self._store.begin(sql, [subject], action, key)
-            self._context.outbox.submit(key, contract.address, data)
+            self._context.outbox.submit(key, contract.address, data, again_if_failed=True)
         self._under_way[key] = [(subject, action)]
         return 1
+
+    def is_recording(self, period: Period) -> bool:
+        """Whether our record of a period's seed is under way or done."""
+        return isinstance(self._context.outbox.status(record_key(period)), (Pending, Mined))
 
     def watch(self, key: str, action: Action) -> None:
         """Follows a transaction that somebody else handed to the outbox, for what it costs."""
@@ -321,6 +324,11 @@ class Actor:
         self._under_way[key] = [(deal_id, action) for deal_id in deals]
         self._context.log("action_queued", action=str(action), deals=list(deals), key=key)
         return 1
+
+
+def record_key(period: Period) -> str:
+    """The key of a seed's record in the outbox."""
+    return f"record:{period}"
 
 
 def _digest(deals: Iterable[DealId]) -> str:

@@ -15,8 +15,8 @@ from lilypad_agents.agents.provider.config import ProviderSettings
 from lilypad_agents.agents.provider.decide import Intent, decide
 from lilypad_agents.agents.provider.desk import Desk, Wanted
 from lilypad_agents.agents.provider.errors import ResultLost
-from lilypad_agents.agents.provider.lottery import Seeds
 from lilypad_agents.agents.provider.income import income_of
+from lilypad_agents.agents.provider.lottery import Seeds
 from lilypad_agents.agents.provider.offers import Situation, Template, reasons_against_offering, templates
 from lilypad_agents.agents.provider.opening import open_offer, opening_key, put_aside, waiting
 from lilypad_agents.agents.provider.policy import act_by
@@ -39,20 +39,22 @@ from lilypad_agents.protocol.units import Amount, Period, Timestamp, Units
 
 MONEY_EVERY_S = 3  # block time between two looks at balances
 COLLECT_EVERY_S = 600
+DECLINES_WITHIN_S = 3_600
 GAS_FOR_OBLIGATIONS = 3_000_000  # what the coin of an offering provider must pay for, at twice the base fee
 _GONE = DealState(Status.NONE, DisputeKind.NONE, False, Timestamp(0), Period(0), 0)
-_LOUD = ("disk", "gas", "funds")
+_LOUD = ("disk", "gas", "funds", "declines")
 _ACTIVE = (Stage.FETCHING, Stage.READY, Stage.RUNNING)
 
 
 @dataclass
 class Money:
-    """What there was at the last look: ledger in smallest units, coin in wei, room for content in bytes."""
+    """What there was at the last look: ledger in smallest units, coin in wei, room for content in bytes, deals declined lately."""
 
     free: int = 0
     locked: int = 0
     coin: int = 0
     disk: int = 0
+    declined: int = 0
     looked_at: int = -MONEY_EVERY_S
 
 
@@ -78,11 +80,11 @@ class ProviderAgent:
     money: Money = field(default_factory=Money)
     entries: dict[DealId, BookEntry] = field(default_factory=dict)
     _against: dict[str, str] = field(default_factory=dict)
-    _recorded: set[Period] = field(default_factory=set)
     _lost: set[DealId] = field(default_factory=set)
     _templates: list[Template] | None = None
     _collected_at: int = 0
     _head: bytes = b""
+    _unfinished: bool = True  # the last cycle did not get to its end
 
     def __post_init__(self) -> None:
         registry = self.context.health.registry
@@ -100,15 +102,15 @@ class ProviderAgent:
     def cycle(self, observation: Observation) -> bool:
         """One look, one decision, what follows from it. True when more is to be expected at once."""
         changed = self.workshop.collect(self.context.now)
-        notes = [note for desk in self.desks for note in desk.notes()]
-        anything = changed or notes or observation.changed or self.actor.gathering
-        if self._head == observation.head.hash and not anything and not observation.first:
-            return False
-        self._head = observation.head.hash
-        self._follow(observation)
         for job in changed:
             if job.result is not None:
                 self.agreements.result_is_there(job)
+        notes = [note for desk in self.desks for note in desk.notes()]
+        anything = changed or notes or observation.changed or self.actor.gathering or self._unfinished
+        if self._head == observation.head.hash and not anything and not observation.first:
+            return False
+        self._head, self._unfinished = observation.head.hash, True
+        self._follow(observation)
         self.agreements.take(notes, self.workshop.jobs.get)
         self.actor.settle_outcomes(observation.advance.cursor)
         if self.registry is not None and self.registry.follow():
@@ -118,6 +120,7 @@ class ProviderAgent:
         self._drop_ended()
         self._offer()
         self._tidy()
+        self._unfinished = False
         return made > 0 or self.actor.gathering
 
     def stop(self) -> None:
@@ -146,6 +149,8 @@ class ProviderAgent:
                 entry = self.context.deals.get(deal_id)
                 if entry is not None:
                     self.workshop.job(deal_id, entry.deal)
+            for desk in self.desks:  # what an earlier life had read may be lost with it
+                desk.ask(self.entries)
 
     def _drop_ended(self) -> None:
         """Jobs of deals that ended or vanished leave the memory; a stored result is found again if the deal comes back."""
@@ -179,7 +184,7 @@ class ProviderAgent:
             free_slots=self.workshop.free_slots,
             free=self.workshop.free,
             backlog_ms=self.workshop.backlog_ms,
-            seeds=self.seeds.views(submitted, self._recorded),
+            seeds=self.seeds.views(submitted, self.actor.is_recording),
         )
 
     def _deal(self, job: Job, under_way: frozenset[Action]) -> DealView:
@@ -210,8 +215,6 @@ class ProviderAgent:
             handler = _LOCAL.get(intent.action)
             if handler is not None and intent.deal is not None:
                 handler(self, self.workshop.jobs[intent.deal])
-            elif intent.action is Action.RECORD and intent.period is not None:
-                self._recorded.add(intent.period)
         self._look_for_lost_results()
         return self.actor.act(intents, self._subject, self.sources.opened_at_once)
 
@@ -274,6 +277,7 @@ class ProviderAgent:
             disk_ok=self.money.disk > 0,
             draining=self.draining,
             tested=self.tested,
+            declined=self.money.declined,
         )
         against = reasons_against_offering(situation, self.settings, self.machine)
         if set(against) != set(self._against):
@@ -290,11 +294,12 @@ class ProviderAgent:
             desk.want(wanted)
 
     def _look_at_money(self) -> None:
-        if self.context.now - self.money.looked_at < MONEY_EVERY_S:
+        if abs(self.context.now - self.money.looked_at) < MONEY_EVERY_S:
             return
         free, locked = self.context.core.call("accountOf", self.token, self.context.address, block=self.context.head)[:2]
         coin = int(self.context.rpc.request("eth_getBalance", self.context.address, "latest"), 16)
-        self.money = Money(int(free), int(locked), coin, self.context.store.free_bytes(), self.context.now)
+        declined = self.store.ended_since(Status.DECLINED, self.context.now - DECLINES_WITHIN_S)
+        self.money = Money(int(free), int(locked), coin, self.context.store.free_bytes(), declined, self.context.now)
 
     # ---- draining and tidying
 
@@ -306,7 +311,7 @@ class ProviderAgent:
         if self.draining and self._is_done():
             self.context.log("drained")
             self.finished()
-        if self.context.now - self._collected_at >= COLLECT_EVERY_S:
+        if abs(self.context.now - self._collected_at) >= COLLECT_EVERY_S:
             self._collected_at = self.context.now
             self.workshop.tidy(self.context.now)
 
@@ -334,7 +339,8 @@ class ProviderAgent:
             self.actor.send_alone(f"cancel-offers:{floor}", Action.CANCEL_OFFERS, core, data)
 
     def _is_done(self) -> bool:
-        return not self.entries and self.actor.is_idle
+        told = all(not desk.standing or not desk.reachable for desk in self.desks)
+        return told and not self.entries and self.actor.is_idle
 
 
 Handler = Callable[[ProviderAgent, Job], None]

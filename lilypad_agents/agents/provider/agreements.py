@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -28,28 +29,40 @@ class Agreements:
     store: ProviderStore
     closings: dict[DealId, ClosingOffer] = field(default_factory=dict)
     _known: dict[DealId, tuple[Agreement, bytes] | None] = field(default_factory=dict)
-    _early: dict[DealId, list[Message]] = field(default_factory=dict)
+    _early: dict[DealId, deque[Message]] = field(default_factory=dict)
+    _waiting: deque[Message] = field(default_factory=deque)
 
     def take(self, notes: Iterable[Message], find: Find) -> None:
-        """Reads notes about deals of ours; what is malformed, forged or about another digest changes nothing."""
-        for note in notes:
-            job = find(note.deal_id)
-            if job is None:
-                continue
-            if note.kind == CLOSING:
-                closing = read_closing(note.body, job.deal_id, job.deal, self.context.domain)
-                if closing is not None and note.sender != self.context.address:
-                    self.closings[job.deal_id] = closing
-            elif job.result is None:
-                waiting = self._early.setdefault(job.deal_id, [])
-                del waiting[: max(0, len(waiting) + 1 - _KEPT_NOTES)]
-                waiting.append(note)
-            else:
-                self._agree(note, job)
+        """Reads notes about deals of ours; what is malformed, forged or about another digest changes nothing.
+
+        An error of the chain (a contract's signature is asked there) leaves what is not read for the next call.
+        """
+        self._waiting.extend(notes)
+        while self._waiting:
+            self._read(self._waiting[0], find)
+            self._waiting.popleft()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether notes are left from a call that failed."""
+        return bool(self._waiting)
 
     def result_is_there(self, job: Job) -> None:
-        """Reads the notes that came early."""
-        for note in self._early.pop(job.deal_id, ()):
+        """The notes that came early are read at the next `take`."""
+        self._waiting.extend(self._early.pop(job.deal_id, ()))
+
+    def _read(self, note: Message, find: Find) -> None:
+        job = find(note.deal_id)
+        if job is None:
+            return
+        if note.kind == CLOSING:
+            closing = read_closing(note.body, job.deal_id, job.deal, self.context.domain)
+            if closing is not None:
+                self.closings[job.deal_id] = closing
+        elif job.result is None:
+            early = self._early.setdefault(job.deal_id, deque(maxlen=_KEPT_NOTES))
+            early.append(note)
+        else:
             self._agree(note, job)
 
     def of(self, deal_id: DealId) -> tuple[Agreement, bytes]:
@@ -64,6 +77,8 @@ class Agreements:
 
     def _agree(self, note: Message, job: Job) -> None:
         assert job.result is not None
+        if self.of(job.deal_id)[0] is Agreement.WAIVER:
+            return  # nothing says more
         digest = job.result.opening.opened.digest
         agreed = read_agreement(str(note.kind), note.body, job.deal_id, job.deal, digest, self.context.domain)
         if agreed is None:

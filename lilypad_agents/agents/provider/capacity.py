@@ -79,9 +79,10 @@ def machine_of(hardware: Hardware, config: ProviderConfig) -> Machine:
 
 
 def need_of(manifest: Manifest) -> Need:
-    """What a run of the module takes at most. Everything that it may write is held in memory, so that counts too."""
+    """What a run of the module takes at most. Everything that it reads and may write is held in memory, so that counts."""
     declared = manifest.resources
-    ram_mib = -(-manifest.run_limits().host_bytes // MIB) + SLOT_MIB
+    given = sum(slot.max_bytes for slot in manifest.files) + sum(item.size for item in manifest.artifacts)
+    ram_mib = -(-(manifest.run_limits().host_bytes + given) // MIB) + SLOT_MIB
     return Need(declared.cpu_milli, ram_mib, declared.gpu_count)
 
 

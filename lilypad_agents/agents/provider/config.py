@@ -76,6 +76,7 @@ class ProviderConfig(BaseModel):
     backlog: int | None = Field(None, ge=1, le=100_000, description="unanswered deals at which it is full; default: 25 a slot")
     max_collateral_bps: int = Field(400_000, ge=0, le=UINT32_MAX, description="most collateral of one deal, of its value")
     max_locked: int | None = Field(None, ge=0, description="collateral of all running deals at which it is full")
+    most_declines: int = Field(50, ge=1, description="deals declined within an hour at which it offers no more")
     min_submit_window: int = Field(5, ge=1, le=UINT32_MAX, description="shortest time for a job that it takes")
     max_judge_window: int = Field(UINT32_MAX, ge=1, le=UINT32_MAX, description="longest time to judge that it takes")
     pools: tuple[PoolTerms, ...] = Field((UNVERIFIED,), min_length=1, description="pools it serves; default: Unverified")

@@ -9,27 +9,29 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from lilypad_agents.agents.provider.config import ProviderConfig
 from lilypad_agents.agents.provider.offers import Template, offer_of, plan
 from lilypad_agents.agents.provider.store import OFFERS_UNTIL, ProviderStore, StandingOffer
 from lilypad_agents.agents.runtime.errors import figures_of
 from lilypad_agents.agents.solver.client import EventListener, SolverClient
-from lilypad_agents.agents.solver.errors import NotFound, WrongState
-from lilypad_agents.agents.solver.wire import Event, Message
+from lilypad_agents.agents.solver.errors import Busy, Forbidden, NotFound, SolverUnreachable, WrongState
+from lilypad_agents.agents.solver.wire import Event, Message, MessageKind
 from lilypad_agents.chain.keys import Signer
 from lilypad_agents.chain.types import Notify
 from lilypad_agents.errors import LilypadError
 from lilypad_agents.protocol.consent import Domain, by_own_key
-from lilypad_agents.protocol.ids import Address, hex_of
+from lilypad_agents.protocol.ids import Address, DealId, hex_of
 from lilypad_agents.protocol.units import Timestamp
 
 INBOX_S = 5.0  # without a hint; also tells the solver that we are there
 CHECK_S = 20.0  # between two looks at whether our offers still stand
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 5.0
 _PAGE = 500
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Desk:
         self._hint = threading.Event()
         self._stopped = threading.Event()
         self._inbox_due = self._check_due = True
+        self._asked: queue.SimpleQueue[DealId] = queue.SimpleQueue()  # deals whose notes are wanted
+        self._refused = ""
         self._notes: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._events = EventListener(client, self._on_event)
         self._thread = threading.Thread(target=self._run, name="desk", daemon=True)
@@ -101,13 +105,14 @@ class Desk:
             self._hint.set()
 
     def notes(self) -> list[Message]:
-        """Notes of others that came since the last call."""
-        found = []
-        try:
-            while True:
-                found.append(self._notes.get_nowait())
-        except queue.Empty:
-            return found
+        """Notes that came since the last call."""
+        return list(_all_of(self._notes))
+
+    def ask(self, deals: Iterable[DealId]) -> None:
+        """Wants all notes of these deals, also those that were read before."""
+        for deal_id in deals:
+            self._asked.put(deal_id)
+        self._hint.set()
 
     @property
     def standing(self) -> list[StandingOffer]:
@@ -118,6 +123,8 @@ class Desk:
     def _on_event(self, event: Event) -> None:
         if event.type in ("message", "resync"):
             self._inbox_due = True
+        if event.type == "message" and len(event.id) == 32:
+            self._asked.put(DealId(event.id))
         if event.type in ("offer", "resync"):
             self._check_due = True
         self._hint.set()
@@ -131,17 +138,17 @@ class Desk:
             self._inbox_due |= now >= inbox_at
             self._check_due |= now >= check_at
             try:
-                if self._inbox_due:
+                if self._inbox_due or not self._asked.empty():
                     self._inbox_due, inbox_at = False, now + INBOX_S
-                    self._read_inbox()
+                    self._read_notes()
                 if self._check_due:
                     self._check_due, check_at = False, now + CHECK_S
                     self._check_standing()
                 self._bring_about()
                 self._say(True)
-                pause = FIRST_PAUSE_S
+                pause, self._refused = FIRST_PAUSE_S, ""
             except LilypadError as error:
-                self._say(False, error)
+                self._complain(error)
                 self._inbox_due = self._check_due = True
                 self._stopped.wait(pause)
                 pause = min(LAST_PAUSE_S, pause * 2)
@@ -153,31 +160,59 @@ class Desk:
             self._hint.wait(max(0.0, min(inbox_at, check_at, now + 1.0) - time.monotonic()))
             self._hint.clear()
 
+    def _complain(self, error: LilypadError) -> None:
+        """A solver that is there and refuses says why; one that is not there, or serves nobody, is lost."""
+        if isinstance(error, (SolverUnreachable, Busy)):
+            self._say(False, error)
+            return
+        self._say(True)
+        code = str(error.as_dict()["code"])
+        if code != self._refused:
+            self._refused = code
+            self._log("solver_refuses", alert=True, url=self.url, **figures_of(error))
+
     def _say(self, reachable: bool, error: LilypadError | None = None) -> None:
         if reachable != self.reachable:
             self.reachable = reachable
             details = {} if error is None else figures_of(error)
             self._log("solver_back" if reachable else "solver_lost", alert=not reachable, url=self.url, **details)
 
-    def _read_inbox(self) -> None:
-        """Notes since the place we stored; one that was read twice does no harm."""
-        name = f"inbox {self.url}"
+    def _read_notes(self) -> None:
+        """Notes since the place we stored, then those of deals that were hinted at and were not among them.
+
+        The second look finds what the first cannot: notes of a solver whose numbers began anew, and notes that an
+        earlier life had read and not yet acted on. A note that is read twice does no harm.
+        """
+        wanted = set(_all_of(self._asked))
+        try:
+            wanted -= self._read_inbox()
+            while wanted:
+                deal_id = wanted.pop()
+                try:
+                    found = self.client.messages(deal_id)
+                except (NotFound, Forbidden):
+                    continue  # not a deal of this solver, or not yet
+                self._take([note for note in found if note.kind != MessageKind.RESULT])
+        finally:
+            self.ask(wanted)  # what an error left undone
+
+    def _read_inbox(self) -> set[DealId]:
+        """The deals that new notes are about."""
+        name, about = f"inbox {self.url}", set()
         while True:
-            after = int(self._store.meta(name) or 0)
-            found = self.client.inbox(after, _PAGE)
-            for message in found:
-                self._notes.put(message)
+            found = self.client.inbox(int(self._store.meta(name) or 0), _PAGE)
+            self._take(found)
             if found:
                 self._store.set_meta(name, str(max(message.seq for message in found)))
-                self._wake_loop()
+            about |= {message.deal_id for message in found}
             if len(found) < _PAGE:
-                return
+                return about
 
-    def read_deal(self, deal_id: bytes) -> None:
-        """Asks for all notes of one deal again; for worker threads."""
-        for message in self.client.messages(deal_id):
-            self._notes.put(message)
-        self._wake_loop()
+    def _take(self, notes: Iterable[Message]) -> None:
+        for note in notes:
+            self._notes.put(note)
+        if not self._notes.empty():
+            self._wake_loop()
 
     def _check_standing(self) -> None:
         """Forgets offers that the solver does not hold (any more), so that they are posted anew."""
@@ -220,6 +255,15 @@ class Desk:
                 pass  # what is not there is withdrawn
         self._store.remove_offer(offer)
         self._log("offer_withdrawn", offer=offer.id, url=self.url)
+
+
+def _all_of(items: queue.SimpleQueue[Item]) -> Iterator[Item]:
+    """Everything that waits in a queue now."""
+    while True:
+        try:
+            yield items.get_nowait()
+        except queue.Empty:
+            return
 
 
 def relay_order(desks: Sequence[Desk]) -> list[Desk]:

@@ -31,7 +31,7 @@ from lilypad_agents.protocol.deal import Deal
 from lilypad_agents.protocol.ids import DealId, hex_of
 from lilypad_agents.protocol.terms import ModuleTerms
 
-MAX_WASM_BYTES = 256 * 2**20
+MAX_WASM_BYTES = 64 * 2**20
 CACHE_BYTES = 64 * 2**20
 KEPT_SPEC_BYTES = 2**20
 MODULE_PINS = "provider modules"  # the name of the pins of manifests and artefacts

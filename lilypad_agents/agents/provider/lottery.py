@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -71,18 +71,20 @@ class Seeds:
             return Lottery.LOST
         return Lottery.DRAWN if is_drawn(seed, entry.id, entry.deal.audit_bps) else Lottery.SPARED
 
-    def views(self, submitted: Mapping[Period, Timestamp], recorded: Iterable[Period]) -> dict[Period, SeedView]:
+    def views(
+        self, submitted: Mapping[Period, Timestamp], is_recorded: Callable[[Period], bool]
+    ) -> dict[Period, SeedView]:
         """Age and life of the known seeds. `submitted`: when the first result that hangs on a period was posted.
 
         A seed is younger than the result that it decides on, so the time since then bounds its age from above, also
         after a restart that did not see it appear.
         """
-        done, found = set(recorded), {}
+        found = {}
         for period, (status, _) in self._answers.items():
             if status is SeedStatus.KNOWN:
                 since = submitted.get(period, self._first_seen[period])
                 age = Seconds(max(0, self.context.now - since))
-                found[period] = SeedView(age, self.lifetime, period in done)
+                found[period] = SeedView(age, self.lifetime, is_recorded(period))
         return found
 
 

@@ -43,15 +43,17 @@ class Template:
     price: Price
     modules: tuple[VersionId, ...] | None
     machine: Machine
+    limits: tuple[object, ...] = ()  # further terms, which are the same in all offers of one provider
 
     @property
     def label(self) -> str:
-        """Equal for templates that offer the same."""
+        """Equal for templates that offer the same; free disk, which changes all the time, does not count."""
         resources = self.machine.resources
         parts = (
             self.pool.id.hex(), str(self.price.price), str(self.price.unit_price),
             "any" if self.modules is None else b"".join(self.modules).hex(),
             f"{resources.cpu_milli} {resources.ram_mib} {resources.gpu_count} {resources.vram_mib} {resources.flags}",
+            repr(self.limits),
         )  # fmt: skip
         return keccak256("|".join(parts).encode()).hex()[:32]
 
@@ -77,7 +79,10 @@ def templates(config: ProviderConfig, machine: Machine, known: Mapping[VersionId
             (Price(price=price, unit_price=unit_price), tuple(sorted(versions)))
             for (price, unit_price), versions in sorted(by_price.items())
         ]
-    return [Template(pool, price, modules, machine) for pool in config.pools for price, modules in groups]
+    limits = (
+        config.max_units, config.max_collateral_bps, config.min_submit_window, config.max_judge_window, config.only_solver,
+    )  # fmt: skip
+    return [Template(pool, price, modules, machine, limits) for pool in config.pools for price, modules in groups]
 
 
 def _served(config: ProviderConfig, known: Mapping[VersionId, KnownModule]) -> set[VersionId]:
@@ -161,6 +166,7 @@ class Situation:
     disk_ok: bool
     draining: bool
     tested: bool
+    declined: int = 0  # deals within the last hour
 
 
 def reasons_against_offering(situation: Situation, config: ProviderConfig, machine: Machine) -> dict[str, str]:
@@ -178,6 +184,9 @@ def reasons_against_offering(situation: Situation, config: ProviderConfig, machi
         found["funds"] = f"the ledger has {situation.free} smallest units free; {config.price - situation.free} are missing"
     if situation.coin < situation.coin_needed:
         found["gas"] = f"the account lacks {situation.coin_needed - situation.coin} wei for gas"
+    if situation.declined >= config.most_declines:
+        # Each costs a part of the value, which goes to the creator: whoever makes them on purpose must not go on.
+        found["declines"] = f"{situation.declined} deals were declined within an hour, {config.most_declines} is the limit"
     if not situation.disk_ok:
         found["disk"] = "the disk is full"
     return found

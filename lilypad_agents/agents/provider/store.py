@@ -203,6 +203,11 @@ class ProviderStore:
             row = (deal_id, int(status), at, str(amount))
             sql.execute("INSERT OR REPLACE INTO provider_income VALUES (?, ?, ?, ?)", row)
 
+    def ended_since(self, status: Status, since: int) -> int:
+        """How many deals ended so at `since` (unix seconds of block time) or later."""
+        sql = "SELECT count(*) AS n FROM provider_income WHERE status = ? AND at >= ?"
+        return int(self.database.query(sql, (int(status), since))[0]["n"])
+
 
 def _result(row: Any) -> StoredResult:
     opened = Opened(Bytes32(bytes(row["head"])), Bytes32(bytes(row["content"])))

@@ -28,7 +28,7 @@ from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.chain.keys import Signer
 from lilypad_agents.chain.types import Notify
 from lilypad_agents.content.store import LocalStore
-from lilypad_agents.errors import LilypadError, UsageError
+from lilypad_agents.errors import ContentUnavailable, LilypadError, UsageError
 from lilypad_agents.execution.errors import CapacityExceeded
 from lilypad_agents.execution.job import ExitClass, JobOutcome, JobSpec, Limits, RunResult
 from lilypad_agents.execution.receipt import parse_receipt
@@ -252,10 +252,18 @@ class Workshop:
         changed = []
         for report in self._taken():
             job = self.jobs.get(report.deal_id)
-            if job is not None and job.lives == report.life:
+            if job is None or job.lives != report.life:
+                self._discard(report)
+            else:
                 _TAKERS[report.what](self, job, report.value, now)
                 changed.append(job)
         return changed
+
+    def _discard(self, report: _Report) -> None:
+        """A run that nobody waits for any more leaves no files behind."""
+        job = self.jobs.get(report.deal_id)
+        if report.what == "done" and (job is None or job.stage is not Stage.RUNNING):
+            self._threads.submit(self.pool.forget, report.deal_id.hex())
 
     def _taken(self) -> Iterator[_Report]:
         while True:
@@ -316,7 +324,14 @@ class Workshop:
             self._threads.submit(self._guarded, deal_id, deal, life, self._finish, (obtained, outcome, started))
 
         handle.add_done_callback(ended)
+        if not self._is_current(deal_id, life):
+            handle.kill()  # it was stopped while it was being started
         return "", None
+
+    def _is_current(self, deal_id: DealId, life: int) -> bool:
+        """Whether nobody stopped this life of a job meanwhile."""
+        job = self.jobs.get(deal_id)
+        return job is not None and job.lives == life
 
     def _submit(self, label: str, spec: JobSpec) -> JobHandle:
         try:
@@ -393,7 +408,8 @@ class Workshop:
 
     def _take_failed(self, job: Job, error: Exception, now: Timestamp) -> None:
         job.stage, job.obtained, job.need = Stage.NEW, None, NOTHING
-        job.refusal = Refusal(Reason.CONTENT_UNAVAILABLE, str(error)[:200])
+        reason = Reason.CONTENT_UNAVAILABLE if isinstance(error, ContentUnavailable) else Reason.RUN_FAILED
+        job.refusal = Refusal(reason, str(error)[:200])
         self._postpone(job, now)
         self.log("deal_work_failed", deal=job.deal_id, failures=job.failures, **figures_of(error))
 

@@ -522,3 +522,42 @@ def test_settings__that_no_deal_could_meet__are_refused_at_the_start(stage: Stag
         with pytest.raises(ProviderSettingInvalid, match=name):
             require_possible(stage.options(**changes), stage.network.parameters, stage.provider.address, stage.network.token)
     require_possible(stage.options(), stage.network.parameters, stage.provider.address, stage.network.token)
+
+
+def test_notes__solver_lost_its_data_and_counts_anew__are_found_all_the_same(stage: Stage) -> None:
+    """beh:J7 flt:F33 The place in the old inbox says nothing about the new one."""
+    first, _ = stage.deal()
+    life = stage.start()
+    life.until(lambda: bool(stage.relay.of_kind(first, "result")))
+    stage.accept(first)
+    life.until(stage.is_in(first, Status.ACCEPTED))
+    life.agent.store.set_meta(f"inbox {stage.relay.url}", "1000000")
+    second, _ = stage.deal()
+    life.until(lambda: bool(stage.relay.of_kind(second, "result")))
+    stage.accept(second)
+    life.until(stage.is_in(second, Status.ACCEPTED))
+
+
+def test_notes__read_by_a_life_that_died_before_it_acted__are_read_again(stage: Stage) -> None:
+    """beh:J2 flt:F1"""
+    deal_id, _ = stage.deal()
+    life = stage.start()
+    life.until(lambda: bool(stage.relay.of_kind(deal_id, "result")))
+    life.until(stage.is_in(deal_id, Status.RESULTS_SUBMITTED))
+    life.close()
+    stage.accept(deal_id)
+    life = stage.start(desks=False)
+    life.agent.store.set_meta(f"inbox {stage.relay.url}", str(len(stage.relay.notes)))  # read, and then it died
+    life.close()
+    stage.start().until(stage.is_in(deal_id, Status.ACCEPTED))
+
+
+def test_declines__more_than_the_settings_allow__end_the_offering(stage: Stage) -> None:
+    """A creator and a solver who make deals that cannot be served earn one percent each time; not for ever."""
+    module = stage.module()
+    for number in range(2):
+        stage.open(stage.pair(module, b"\x05" * 31 + bytes([number]), {"submit_window": 20}))
+    life = stage.start(most_declines=2)
+    life.until(lambda: "declines" in life.agent._against)
+    life.until(lambda: offered(stage) == 0)
+    assert "declines" in life.context.health.against()
