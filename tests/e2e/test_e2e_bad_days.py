@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Network, changes
 
 from lilypad_agents.devnet.funding import address_of
 from lilypad_agents.devnet.layout import FIRST_PROVIDER, SECOND_PROVIDER
+from tests.e2e.network import Network, changes
 
 ONE = 10**18
 FIRST, SECOND = address_of(FIRST_PROVIDER), address_of(SECOND_PROVIDER)

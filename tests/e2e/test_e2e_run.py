@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, Network, changes
-from e2e_modules import ESCAPES
 
 from lilypad_agents.agents.creator.delivery import check_folder
 from lilypad_agents.devnet.funding import address_of
 from lilypad_agents.devnet.layout import FIRST_PROVIDER
 from lilypad_agents.execution.manifest import parse_published
 from lilypad_agents.protocol.ids import DealId
+from tests.e2e.e2e_modules import ESCAPES
+from tests.e2e.network import PROJECT, Network, changes
 
 ONE = 10**18
 

@@ -38,7 +38,7 @@ from lilypad_agents.protocol.ids import DealId, VersionId, hex_of
 from lilypad_agents.protocol.terms import ModuleTerms
 from lilypad_agents.protocol.units import Timestamp
 
-THREADS = 4
+NETWORK_THREADS, LOCAL_THREADS = 4, 2
 MOST_RUNS = 3  # of one deal whose worker crashes
 FIRST_RETRY_S, LAST_RETRY_S = 1, 15
 _WEIGHT = 4  # of the last run in the running mean of a module's times
@@ -130,7 +130,12 @@ class Workshop:
     _means: dict[VersionId, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._threads = Threads(THREADS, "provider", lambda error: self.log("thread_failed", alert=True, **figures_of(error)))
+        # Apart, so that a relay that hangs never holds up what a deadline waits for.
+        self._network = Threads(NETWORK_THREADS, "provider-network", self._thread_failed)
+        self._local = Threads(LOCAL_THREADS, "provider-local", self._thread_failed)
+
+    def _thread_failed(self, error: Exception) -> None:
+        self.log("thread_failed", alert=True, **figures_of(error))
 
     # ---- what decisions ask for
 
@@ -154,7 +159,7 @@ class Workshop:
         if job.stage is not Stage.NEW:
             return
         job.stage = Stage.FETCHING
-        self._start(job, self._obtain, seconds_left)
+        self._start(self._network, job, self._obtain, seconds_left)
 
     def run(self, job: Job) -> None:
         """Begins the run in a worker process, or takes over the one that an earlier life of this agent ended."""
@@ -162,14 +167,14 @@ class Workshop:
             return
         job.stage, job.started, job.ended = Stage.RUNNING, time.time(), False
         job.runs += 1
-        self._start(job, self._run, job.obtained)
+        self._start(self._local, job, self._run, job.obtained)
 
     def publish(self, job: Job) -> None:
         """Begins to hand result and receipt to the relays."""
         if job.result is None or job.delivering:
             return
         job.delivering = True
-        self._start(job, self._publish, job.result)
+        self._start(self._network, job, self._publish, job.result)
 
     def stop(self, job: Job) -> None:
         """Gives up what is under way for a job; what is stored stays."""
@@ -181,12 +186,12 @@ class Workshop:
 
     def release(self, job: Job, expires_at: int) -> None:
         """The deal is final: its content stays until `expires_at` (unix seconds) and may be collected then."""
-        self._threads.submit(self._release, job.deal_id, expires_at)
+        self._local.submit(self._release, job.deal_id, expires_at)
         self.jobs.pop(job.deal_id, None)
 
     def tidy(self, now: Timestamp) -> None:
         """Collects content that no pin needs any more, beside the loop. `now`: block time."""
-        self._threads.submit(self._collect_content, now)
+        self._local.submit(self._collect_content, now)
 
     def _collect_content(self, now: Timestamp) -> None:
         try:
@@ -203,7 +208,7 @@ class Workshop:
 
     def warm_up(self) -> None:
         """Starts the fork server by an empty run, beside the loop, so that the first job does not wait for it."""
-        self._threads.submit(self._warm_up)
+        self._local.submit(self._warm_up)
 
     def _warm_up(self) -> None:
         limits = Limits(1_000_000, 10, 1 << 20, 0, 0, 0, 0, 0)
@@ -263,7 +268,7 @@ class Workshop:
         """A run that nobody waits for any more leaves no files behind."""
         job = self.jobs.get(report.deal_id)
         if report.what == "done" and (job is None or job.stage is not Stage.RUNNING):
-            self._threads.submit(self.pool.forget, report.deal_id.hex())
+            self._local.submit(self.pool.forget, report.deal_id.hex())
 
     def _taken(self) -> Iterator[_Report]:
         while True:
@@ -274,13 +279,14 @@ class Workshop:
 
     def close(self) -> None:
         """Ends runs and threads; a run that is cut off is repeated after the next start."""
-        self._threads.close(2.0)
+        self._network.close(0.5)
+        self._local.close(2.0)
         self.pool.close()
 
     # ---- in threads
 
-    def _start(self, job: Job, work: Callable[..., tuple[str, Any]], *arguments: Any) -> None:
-        self._threads.submit(self._guarded, job.deal_id, job.deal, job.lives, work, arguments)
+    def _start(self, threads: Threads, job: Job, work: Callable[..., tuple[str, Any]], *arguments: Any) -> None:
+        threads.submit(self._guarded, job.deal_id, job.deal, job.lives, work, arguments)
 
     def _guarded(self, deal_id: DealId, deal: Deal, life: int, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
         """Whatever happens in a thread becomes a report; nothing is swallowed."""
@@ -300,7 +306,7 @@ class Workshop:
     def _obtain(self, deal_id: DealId, deal: Deal, life: int, seconds_left: int) -> tuple[str, Any]:
         terms = self.terms(deal_id, deal)
         if terms is None:
-            raise ContentRefused(Refusal(Reason.TERMS_UNKNOWN, hex_of(deal.module)))
+            raise ContentUnavailable(f"Nobody shows the terms of the module {hex_of(deal.module)}.")
         obtained = self.library.obtain(deal_id, deal, terms, seconds_left)
         self.crash.point("provider.obtained")
         return "obtained", obtained
@@ -321,7 +327,7 @@ class Workshop:
         def ended(outcome: JobOutcome) -> None:
             self._report(_Report(deal_id, life, "ended"))
             # When the threads are closed the agent stops, and its next life adopts the result.
-            self._threads.submit(self._guarded, deal_id, deal, life, self._finish, (obtained, outcome, started))
+            self._local.submit(self._guarded, deal_id, deal, life, self._finish, (obtained, outcome, started))
 
         handle.add_done_callback(ended)
         if not self._is_current(deal_id, life):

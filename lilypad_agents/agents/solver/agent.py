@@ -19,7 +19,7 @@ from lilypad_agents.agents.solver.book import JobEntry, ResourceEntry
 from lilypad_agents.agents.solver.decide import batches_of, choose, summary
 from lilypad_agents.agents.solver.facts import Fact, facts_of, view_of
 from lilypad_agents.agents.solver.intake import describe
-from lilypad_agents.agents.solver.openings import PairOutcome
+from lilypad_agents.agents.solver.openings import PairOutcome, pairs_that_fit
 from lilypad_agents.agents.solver.server import ApiServer
 from lilypad_agents.agents.solver.service import SolverService
 from lilypad_agents.agents.solver.settings import SolverSettings
@@ -252,7 +252,8 @@ class SolverAgent:
         self._matched_at = picture
         resources = [entry for entry in service.book.resources() if service.is_present(entry)]
         chosen = choose(service.situation(jobs, resources))
-        batches = batches_of(chosen, self._settings.batch_pairs)[:room]
+        most = min(self._settings.batch_pairs, pairs_that_fit(observation.head.gas_limit))
+        batches = batches_of(chosen, most)[:room]
         for groups in batches:
             key = service.openings.start(groups, service.book, observation.head)
             self._last_batch = now

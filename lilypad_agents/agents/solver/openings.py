@@ -26,6 +26,11 @@ from lilypad_agents.protocol.parameters import Parameters
 
 WHOLE_GROUP = 2**256 - 1
 OPENED = "opened"
+# Upper bounds in gas, about twice what bench/results/gas.json measures. Asking the node for an estimate of a large batch
+# runs it a dozen times; a limit of our own costs one run, and what is not used is not paid.
+GAS_BASE, GAS_A_GROUP, GAS_A_PAIR = 100_000, 150_000, 150_000
+GAS_ASKED_CONTRACT = 600_000  # a signature about which the core asks another contract
+_OUT_OF_GAS = "used all its gas"
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Openings:
         self._core = core
         self._batches: dict[str, list[StoredMatch]] = {}
         self._matches: dict[PairId, Match] = {}
+        self._estimates = False  # once a limit of ours was too low, the node is asked
 
     def load(self, book: OfferBook, parameters: Parameters) -> list[PairId]:
         """After a start: takes up the stored batches; returns pairs whose transaction was never queued."""
@@ -85,7 +91,8 @@ class Openings:
             with self._database.transaction():
                 self._batches[key] = self._store.add_matches(key, places, head.number, head.timestamp)
                 book.move([item.job.id for item in chosen], OfferState.OPENING, now=head.timestamp)
-                self._outbox.submit(key, self._core.address, calldata, deadline=last)
+                gas = None if self._estimates else gas_limit(groups)
+                self._outbox.submit(key, self._core.address, calldata, gas=gas, deadline=last)
         self._matches.update({item.id: item.match for item in chosen})
         return key
 
@@ -97,6 +104,7 @@ class Openings:
             if isinstance(status, Mined):
                 outcomes += self._read(key, self._skipped(status.receipt))
             elif isinstance(status, Failed):
+                self._estimates = self._estimates or _OUT_OF_GAS in status.error.message
                 outcomes += self._read(key, DecodedError("TransactionFailed", {"reason": status.error.message}))
         return outcomes
 
@@ -127,6 +135,22 @@ class Openings:
                 args = event.decode(topics, to_bytes(log["data"]))
                 found[args["group"], args["item"]] = self._core.errors.decode(args["reason"])
         return found
+
+
+def gas_limit(groups: Sequence[Sequence[Chosen]]) -> int:
+    """Enough gas for a batch, whoever signed and whatever is stored for the first time."""
+    found = GAS_BASE + GAS_A_GROUP * len(groups)
+    for group in groups:
+        signatures = [group[0].resource.signature, *(item.job.signature for item in group)]
+        asked = sum(len(signature) != 66 or signature[0] != 0 for signature in signatures)
+        proofs = sum(len(item.pair.membership) for item in group[:1])
+        found += GAS_A_PAIR * len(group) + GAS_ASKED_CONTRACT * asked + 5_000 * proofs
+    return found
+
+
+def pairs_that_fit(block_gas_limit: int) -> int:
+    """How many pairs of a batch fit half a block."""
+    return max(1, (block_gas_limit // 2 - GAS_BASE) // (GAS_A_PAIR + GAS_A_GROUP))
 
 
 def _is_open(entry: JobEntry | ResourceEntry | None) -> bool:

@@ -25,6 +25,7 @@ from lilypad_agents.agents.provider.opening import (
     parse_job_file,
 )
 from lilypad_agents.agents.provider.run import require_possible
+from lilypad_agents.agents.provider.view import Stage as WorkStage
 from lilypad_agents.agents.runtime import http_signature
 from lilypad_agents.chain.deployer import RpcSender
 from lilypad_agents.chain.errors import AlreadyRunning
@@ -42,6 +43,7 @@ from lilypad_agents.protocol.lifecycle import Status
 from lilypad_agents.protocol.opening import ResultOpening, Settling, opening_of, settlements_of
 from lilypad_agents.protocol.price import keeper_bounty, penalty
 from tests.agents.provider.harness import Stage
+from tests.support.faultproxy import FaultProxy
 from tests.support.network import TOKEN
 from tests.unit.execution.execution_support import document, wat
 
@@ -561,3 +563,38 @@ def test_declines__more_than_the_settings_allow__end_the_offering(stage: Stage) 
     life.until(lambda: "declines" in life.agent._against)
     life.until(lambda: offered(stage) == 0)
     assert "declines" in life.context.health.against()
+
+
+@pytest.mark.parametrize("fault", ["refused", "hang", "html", "status"])
+def test_chain__does_not_answer_for_a_while__everything_goes_on_when_it_is_back(fault: str, stage: Stage) -> None:
+    """beh:J7 flt:F6 flt:F7 flt:F9 flt:F10 Not ready meanwhile; the deal is served, nothing is sent twice."""
+    with FaultProxy(stage.network.chain.url) as proxy:
+        deal_id, _ = stage.deal(submit_window=120)
+        life = stage.start(rpc=(proxy.url,))
+        life.until(lambda: offered(stage) == 1, guarded=True)
+        if fault == "refused":
+            proxy.stop()
+        else:
+            proxy.mode = fault
+        life.until(lambda: "chain" in life.context.health.against(), 30, guarded=True)
+        if fault == "refused":
+            proxy.start()
+        else:
+            proxy.mode = "pass"
+        life.until(stage.is_in(deal_id, Status.RESULTS_SUBMITTED), 40, guarded=True)
+        life.until(lambda: bool(stage.relay.of_kind(deal_id, "result")), 40, guarded=True)
+        stage.accept(deal_id)
+        life.until(stage.is_in(deal_id, Status.ACCEPTED), 40, guarded=True)
+        assert "chain" not in life.context.health.against()
+        life.close()
+
+
+def test_relay__hangs__results_are_committed_all_the_same(stage: Stage) -> None:
+    """flt:F33 flt:F32 What a deadline waits for never stands behind a delivery."""
+    deals = [stage.deal({"Message": str(n)})[0] for n in range(6)]
+    life = stage.start(slots=1)
+    life.until(lambda: all(deal_id in life.agent.workshop.jobs for deal_id in deals))
+    life.until(lambda: all(life.agent.workshop.jobs[d].stage is not WorkStage.NEW for d in deals))
+    life.until(lambda: all(life.agent.workshop.jobs[d].stage is not WorkStage.FETCHING for d in deals))
+    stage.relay.faults.add("hang")
+    life.until(lambda: all(stage.status(deal_id) is Status.RESULTS_SUBMITTED for deal_id in deals), 15)
