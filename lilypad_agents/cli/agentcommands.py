@@ -79,7 +79,8 @@ def show_status(out: Output, settings: AgentSettings) -> None:
     metrics = parse_metrics(agent_request(settings, "/metrics"))
 
     def show() -> None:
-        out.print("ready" if ready["ready"] else f"not ready: {'; '.join(map(str, ready['reasons']))}")
+        against = [f"{name}: {reason}" for name, reason in ready["reasons"].items()]
+        out.print("ready" if ready["ready"] else f"not ready: {'; '.join(against)}")
         out.print(table(("metric", "value"), [(name, f"{value:g}") for name, value in sorted(metrics.items())]))
 
     out.finish({**ready, "data": str(settings.data), "metrics": metrics}, show, exit_code=0 if ready["ready"] else 10)

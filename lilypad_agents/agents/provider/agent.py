@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,7 @@ from lilypad_agents.protocol.units import Amount, Period, Timestamp, Units
 
 MONEY_EVERY_S = 3  # block time between two looks at balances
 COLLECT_EVERY_S = 600
+IDLE_LOOK_S = 1.0  # machine time: self-test, files and settings change without a block
 DECLINES_WITHIN_S = 3_600
 GAS_FOR_OBLIGATIONS = 3_000_000  # what the coin of an offering provider must pay for, at twice the base fee
 _GONE = DealState(Status.NONE, DisputeKind.NONE, False, Timestamp(0), Period(0), 0)
@@ -84,6 +86,7 @@ class ProviderAgent:
     _templates: list[Template] | None = None
     _collected_at: int = 0
     _head: bytes = b""
+    _looked_at: float = 0.0
     _unfinished: bool = True  # the last cycle did not get to its end
 
     def __post_init__(self) -> None:
@@ -107,9 +110,10 @@ class ProviderAgent:
                 self.agreements.result_is_there(job)
         notes = [note for desk in self.desks for note in desk.notes()]
         anything = changed or notes or observation.changed or self.actor.gathering or self._unfinished
-        if self._head == observation.head.hash and not anything and not observation.first:
+        recent = time.monotonic() - self._looked_at < IDLE_LOOK_S
+        if self._head == observation.head.hash and recent and not anything and not observation.first:
             return False
-        self._head, self._unfinished = observation.head.hash, True
+        self._head, self._looked_at, self._unfinished = observation.head.hash, time.monotonic(), True
         self._follow(observation)
         self.agreements.take(notes, self.workshop.jobs.get)
         self.actor.settle_outcomes(observation.advance.cursor)
