@@ -46,7 +46,7 @@ from lilypad_agents.protocol.units import Bps, Nonce
 JOBS = 800
 WINDOW = 24  # jobs that one creator keeps in flight
 MODULE = "cowsay:v0.0.1"
-PAUSE_S = 0.1
+PAUSE_S = 0.3  # a look at inbox and chain takes what has come meanwhile
 LIMIT_S = 300.0
 MIB = 2**20
 TARGET_RATE, TARGET_RSS_MIB = 20.0, 120

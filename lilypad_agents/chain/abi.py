@@ -18,8 +18,9 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
-from eth_abi import decode as abi_decode
 from eth_abi import encode as abi_encode
+from eth_abi.abi import default_codec
+from eth_abi.decoding import ContextFramesBytesIO, TupleDecoder
 from eth_abi.exceptions import DecodingError, EncodingError
 from eth_utils import keccak, to_checksum_address
 
@@ -126,9 +127,15 @@ def _encode(parameters: Sequence[Parameter], values: Sequence[Any], what: str) -
         raise AbiError(f"The arguments do not fit {what}: {error}") from error
 
 
+@lru_cache(maxsize=1024)
+def _decoder(types: tuple[str, ...]) -> TupleDecoder:
+    """What `eth_abi.decode` builds anew for every call; it keeps no state between calls."""
+    return TupleDecoder(decoders=[default_codec._registry.get_decoder(kind) for kind in types])
+
+
 def _decode(parameters: Sequence[Parameter], data: bytes, what: str) -> tuple[Any, ...]:
     try:
-        values = abi_decode([parameter.type for parameter in parameters], data)
+        values = _decoder(tuple(parameter.type for parameter in parameters))(ContextFramesBytesIO(data))
     except (DecodingError, ValueError, OverflowError) as error:
         raise AbiError(f"The chain's bytes for {what} do not decode: {error}") from error
     return tuple(parameter.lift(value) for parameter, value in zip(parameters, values, strict=True))
@@ -204,20 +211,24 @@ class Event:
     def _plain(self) -> tuple[Parameter, ...]:
         return tuple(parameter for parameter in self.inputs if not parameter.indexed)
 
+    @cached_property
+    def _words(self) -> tuple[Parameter, ...]:
+        """What topics hold: the value of a word, the hash of anything longer."""
+        indexed = (parameter for parameter in self.inputs if parameter.indexed)
+        return tuple(p if _is_word(p.type) else Parameter(p.name, "bytes32") for p in indexed)
+
     def decode(self, topics: Sequence[bytes], data: bytes) -> Mapping[str, Any]:
         """Arguments by name, in declared order. Raises AbiError."""
         if not topics or topics[0] != self.topic or len(topics) != len(self.inputs) - len(self._plain) + 1:
             raise AbiError(f"The topics are not those of {self.signature}.")
         from_data = iter(_decode(self._plain, data, self.signature))
-        from_topics = iter(topics[1:])
+        if any(len(topic) != 32 for topic in topics):
+            raise AbiError(f"The topics of {self.signature} are not words.")
+        from_topics = iter(_decode(self._words, b"".join(topics[1:]), self.signature))
         values = {}
         for index, parameter in enumerate(self.inputs):
-            value = self._topic(parameter, next(from_topics)) if parameter.indexed else next(from_data)
-            values[_name(parameter, index)] = value
+            values[_name(parameter, index)] = next(from_topics if parameter.indexed else from_data)
         return MappingProxyType(values)
-
-    def _topic(self, parameter: Parameter, topic: bytes) -> Any:
-        return _decode((parameter,), topic, self.signature)[0] if _is_word(parameter.type) else bytes(topic)
 
 
 @dataclass(frozen=True)
