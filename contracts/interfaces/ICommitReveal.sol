@@ -40,7 +40,7 @@ interface ICommitReveal is IRandomness {
     event BondWithdrawn(address indexed account, uint256 amount);
 
     error PeriodNotNext(uint32 period, uint256 next);
-    error CommitmentZero();
+    error CommitmentEmpty();
     error CommittedBefore(uint32 period, address account);
     error BondMissing(address account, uint256 has, uint256 needed);
     error RevealTooEarly(uint32 period, uint256 start, uint256 time);
@@ -57,7 +57,7 @@ interface ICommitReveal is IRandomness {
     function withdraw(uint256 amount) external;
 
     /// @notice Commits the caller to a secret for `period`, which must be the next one, once; coin that comes along is deposited
-    /// before. Locks one bond. Reverts with PeriodNotNext, CommitmentZero, CommittedBefore or BondMissing.
+    /// before. Locks one bond. Reverts with PeriodNotNext, CommitmentEmpty, CommittedBefore or BondMissing.
     /// @param commitment `keccak256(abi.encode(chain id, this contract, period, account, secret))`, of a secret of 32 random bytes.
     /// A secret that can be guessed or is used twice gives the last word away. Compute it off chain: a node that is asked learns it.
     function commit(uint32 period, bytes32 commitment) external payable;

@@ -80,7 +80,7 @@ contract CommitRevealRandomness is ICommitReveal {
         // Said by the caller: a commitment that is mined a period late could never be opened.
         uint256 next = uint256(currentPeriod()) + 1;
         if (period != next) revert PeriodNotNext(period, next);
-        if (commitment == 0) revert CommitmentZero();
+        if (commitment == 0) revert CommitmentEmpty();
         if (commitmentOf[period][msg.sender] != 0) revert CommittedBefore(period, msg.sender);
         uint256 has = freeBondOf[msg.sender];
         if (has < bond) revert BondMissing(msg.sender, has, bond);
