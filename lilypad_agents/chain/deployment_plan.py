@@ -389,6 +389,14 @@ def plan(parameters: DeploymentParameters, factory: str) -> tuple[PlannedContrac
     return tuple(planned.values())
 
 
+def contracts_of(parameters: DeploymentParameters) -> tuple[str, ...]:
+    """Names of what a deployment with these parameters has, in the order of the plan."""
+    left_out = {name for source, name in SOURCES.items() if source != parameters.randomness}
+    if not parameters.faucet:
+        left_out.add("LilypadFaucet")
+    return tuple(name for name in CONTRACTS if name not in left_out)
+
+
 def _source_arguments(p: DeploymentParameters) -> tuple[int, ...]:
     if p.randomness == COMMIT_REVEAL:
         return (p.period_seconds, p.lookahead_seconds, p.reveal_seconds, p.least_participants, p.bond)
