@@ -36,11 +36,11 @@ def excluding(*accounts: Any) -> tuple[str, ...]:
 
 @dataclass
 class StakingSite:
-    """`strategy` is a Puppet: whoever sends as it speaks as the strategy of `pool`."""
+    """`strategy` is a plain account here: the contract asks nothing of it but its address."""
 
     world: World
     staking: Contract
-    strategy: Contract
+    strategy: Account
     pool: PoolTerms
     twins: dict[bytes, PoolTree] = field(default_factory=dict)
 
@@ -120,7 +120,8 @@ class StakingSite:
     def begin(self, seed: int = 0) -> bytes:
         """Goes to the period that draws what is next in the queue, unless it runs already, and makes its seed known."""
         period = self.staking.queueOf(self.pool.id)[2]
-        self.to_period(max(period, self.period)) if period > self.period else None
+        if period > self.period:
+            self.to_period(period)
         return self.know(period, seed)
 
     # ---- what is there
@@ -162,7 +163,7 @@ class StakingSite:
 def build_staking(stakers: int = 0, seats: int = 10, **terms: Any) -> StakingSite:
     """A fresh chain with a pool; `stakers` accounts "staker 0", "staker 1"... hold `seats` seat stakes each."""
     world = build_world()
-    strategy = world.evm.deploy("Puppet")
+    strategy = world.evm.account("strategy")
     staking = world.evm.deploy("LilypadStaking", world.core, UNBONDING)
     pool = PoolTerms(
         strategy.address, world.token.address, COIN // 1_000, SEAT, 10 * COIN, ZERO, 12, 8, 12, ZERO,
