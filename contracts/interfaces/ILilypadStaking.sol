@@ -89,7 +89,8 @@ interface ILilypadStaking {
 
     /// @notice Draws the round that is next in the queue. Seat `s` goes to the leaf that `keccak256(seed, round, s, try)` falls on
     /// (four tries). Reverts with TicketNotNext, or SeedPending while the seed is not known.
-    /// @return seats One account a seat; empty when Postponed.
+    /// @return result Whether the seats were drawn.
+    /// @return accounts One account a seat; empty when Postponed.
     function draw(PoolTerms calldata pool, uint256 ticket, bytes32 round, uint256 seats, address[4] calldata excluded)
         external
         returns (DrawResult result, address[] memory accounts);
