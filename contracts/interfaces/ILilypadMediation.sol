@@ -96,7 +96,7 @@ interface ILilypadMediation {
     error LastCallPassed(DealId dealId, uint256 lastCall, uint256 time);
     error SeatUnknown(DealId dealId, uint256 seat, uint256 seats);
     error SeatNotYours(DealId dealId, uint256 seat, address account, address caller);
-    error SeatActedBefore(DealId dealId, uint256 seat, SeatState state);
+    error SeatStateWrong(DealId dealId, uint256 seat, SeatState found, SeatState needed);
     error CommitmentZero(DealId dealId, uint256 seat);
     error VoteMismatch(DealId dealId, uint256 seat, bytes32 found, bytes32 committed);
     error VoteUnknown(DealId dealId, bytes32 vote);
@@ -125,7 +125,7 @@ interface ILilypadMediation {
     function draw(bytes32[12] calldata record, PoolTerms calldata pool, Seating calldata seating) external;
 
     /// @notice Commits seat `seat` to a vote. Its account or that one's operator, once, in Commit. The last commit begins the next
-    /// phase. Emits {Committed}. Reverts with SeatingMismatch, PhaseWrong, SeatUnknown, SeatNotYours, SeatActedBefore,
+    /// phase. Emits {Committed}. Reverts with SeatingMismatch, PhaseWrong, SeatUnknown, SeatNotYours, SeatStateWrong,
     /// CommitmentZero.
     /// @param commitment keccak256(abi.encode(dealId, round, account, vote, salt)): a copy cannot be revealed by the copier.
     function commit(DealId dealId, Seating calldata seating, uint256 seat, bytes32 commitment) external;
@@ -136,12 +136,12 @@ interface ILilypadMediation {
     /// @param dataId The result directory's sha2-256 root (protocol 5.2).
     function open(DealId dealId, Seating calldata seating, ResultOpening calldata opening, bytes32 dataId) external;
 
-    /// @notice Names the result data of a delivery challenge, in Open. The provider or its delegate (scope 2). Emits {DataNamed}.
-    /// Reverts as {open}.
+    /// @notice Names the result data of a delivery challenge, in Open. The provider or its delegate (scope 2). Fetching takes seats
+    /// a reveal window at most, so that is what they have to commit. Emits {DataNamed}. Reverts as {open}.
     function nameData(DealId dealId, Seating calldata seating, bytes32 dataId) external;
 
     /// @notice Reveals a vote, in Reveal, by the seat's account or that one's operator. The last reveal tallies ({Tallied}).
-    /// Emits {Revealed}. Reverts with SeatingMismatch, PhaseWrong, SeatUnknown, SeatNotYours, SeatActedBefore, VoteUnknown,
+    /// Emits {Revealed}. Reverts with SeatingMismatch, PhaseWrong, SeatUnknown, SeatNotYours, SeatStateWrong, VoteUnknown,
     /// VoteMismatch.
     /// @param served Whether the result data can be fetched and has the provider's digest; counts when `vote` is that digest.
     function reveal(

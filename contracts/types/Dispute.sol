@@ -34,8 +34,8 @@ enum Finding {
     Unserved, // inputs, artefact or result data not served: Wrong (delivery: NotDelivered)
     NotOpened, // the provider let its window pass: Wrong (delivery: NotDelivered), whatever the seats say
     Broken, // ModuleBroken: NoFault, and the version is marked
-    Divided, // no majority though more than half of the seats revealed: NoFault, and the version is marked
-    Absent // half of the seats or more are missing: NoFault
+    Divided, // no majority though more than half of the seats found a digest: NoFault, and the version is marked
+    Absent // too few seats ran the job to say anything: NoFault
 }
 
 /// @notice Facts of a drawn round, which callers bring back: the chain keeps their hash. As {SeatsDrawn} emitted them; after
