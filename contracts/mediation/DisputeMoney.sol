@@ -38,6 +38,7 @@ struct Bill {
 
 /// @title Who gets what at the end of a dispute: arithmetic without storage or calls
 /// @dev Protocol 6.2, "Money of a dispute". Python twin: lilypad_agents/protocol/mediation.py.
+/// Unchecked: amounts fit 96 bits, the core pays no more than there is, and each difference says why it is not below zero.
 library DisputeMoney {
     uint256 private constant AUDIT_SEATS = 4;
     uint256 private constant PANEL_SEATS = 3;
@@ -59,46 +60,65 @@ library DisputeMoney {
         bill.losses = new uint96[](seats);
     }
 
+    /// @return Of the fees that the dispute began with: no rounds are paid from them but those they are meant for.
+    function unused(Bill memory bill) internal pure returns (uint256) {
+        unchecked {
+            return bill.begun - bill.used;
+        }
+    }
+
     function pay(Bill memory bill, address to, uint256 amount) internal pure {
         if (amount == 0) return;
-        bill.to[bill.payments] = to;
-        bill.amounts[bill.payments++] = amount;
+        uint256 at = bill.payments;
+        (bill.to[at], bill.amounts[at]) = (to, amount);
+        unchecked {
+            bill.payments = at + 1;
+        }
     }
 
     function release(Bill memory bill, address seat, uint256 loss) internal pure {
-        bill.seats[bill.releases] = seat;
-        bill.losses[bill.releases++] = uint96(loss);
+        uint256 at = bill.releases;
+        (bill.seats[at], bill.losses[at]) = (seat, uint96(loss));
+        unchecked {
+            bill.releases = at + 1;
+        }
     }
 
     /// @dev Pays `owed` as far as the pot reaches.
     function payFromPot(Bill memory bill, address to, uint256 owed) internal pure {
         uint256 amount = Math.min(owed, bill.pot);
-        bill.pot -= amount;
+        unchecked {
+            bill.pot -= amount;
+        }
         pay(bill, to, amount);
     }
 
     /// @dev The fees of a round, once its seats were paid `paidSeats` times. What its draw cost is gone in any case.
     function settleFees(Bill memory bill, Round memory round, uint256 paidSeats) internal pure {
-        uint256 seats = round.word.size();
-        round.fees = seats * bill.fee;
-        uint256 drawer = round.drawn ? seats * bill.keeperPart / 3 : 0;
-        uint256 spent = drawer;
-        if (round.tallied) {
-            spent = seats * bill.keeperPart + paidSeats * (bill.fee - bill.keeperPart);
-            bill.keepers += seats * bill.keeperPart - drawer;
-            if (!bill.noFault) {
-                bill.pot += round.fees - spent;
-                spent = round.fees;
+        unchecked {
+            uint256 seats = round.word.size();
+            round.fees = seats * bill.fee;
+            uint256 drawer = round.drawn ? seats * bill.keeperPart / 3 : 0;
+            uint256 spent = drawer;
+            if (round.tallied) {
+                // At most `seats` of them are paid, and a keeper's part is a fiftieth of a fee.
+                spent = seats * bill.keeperPart + paidSeats * (bill.fee - bill.keeperPart);
+                bill.keepers += seats * bill.keeperPart - drawer;
+                if (!bill.noFault) {
+                    bill.pot += round.fees - spent;
+                    spent = round.fees;
+                }
             }
+            if (round.appellant == address(0)) bill.used += spent;
+            else round.back = round.fees - spent;
         }
-        if (round.appellant == address(0)) bill.used += spent;
-        else round.back = round.fees - spent;
     }
 
     /// @dev Whether an appeal for `round` brought the verdict of `standing`: it says so, and the round before did not.
     function brought(Finding standing, Round memory round, Round memory before) internal pure returns (bool) {
         if (round.appellant == address(0) || !round.tallied) return false;
-        return class(round.finding) == class(standing) && class(before.finding) != class(standing);
+        uint256 kind = class(standing);
+        return class(round.finding) == kind && class(before.finding) != kind;
     }
 
     /// @return 0: for the provider, 1: against it, 2: neither.
@@ -133,9 +153,12 @@ library DisputeMoney {
 
     /// @return The most that the core lets a strategy claim on Wrong and NotDelivered (6.1).
     function claimMost(Deal memory deal, DisputeKind kind) internal pure returns (uint256) {
-        uint256 premium = Math.ceilDiv(deal.seatFee * deal.auditBps * PREMIUM_TENTHS, BPS * 10);
-        uint256 value = deal.price + deal.unitPrice * deal.maxUnits;
-        uint256 paid = kind == DisputeKind.AuditExpired ? deal.seatFee * AUDIT_SEATS : 0;
-        return deal.collateral - premium - value - paid;
+        // Safe: the opening rule (6.6) makes the collateral that large.
+        unchecked {
+            uint256 premium = (deal.seatFee * deal.auditBps * PREMIUM_TENTHS + BPS * 10 - 1) / (BPS * 10);
+            uint256 value = deal.price + deal.unitPrice * deal.maxUnits;
+            uint256 paid = kind == DisputeKind.AuditExpired ? deal.seatFee * AUDIT_SEATS : 0;
+            return deal.collateral - premium - value - paid;
+        }
     }
 }

@@ -52,17 +52,17 @@ contract LilypadMediation is MediationRounds {
 
     /// @inheritdoc ILilypadMediation
     function execute(
-        bytes32[12] calldata record,
-        PoolTerms calldata pool,
-        Seating[] calldata seatings,
+        bytes32[12] memory record,
+        PoolTerms memory terms,
+        Seating[] memory seatings,
         ResultOpening calldata opening
     ) external nonReentrant {
-        Case memory c = _find(record, pool);
+        Case memory c = _find(record, terms);
         if (!c.word.isIn(Status.InMediation)) revert NotInDispute(c.id);
         Ending memory e = _ending(c, seatings, block.timestamp);
         if (block.timestamp <= _lastCallOf(c)) _requirePhase(c.id, e.word, Phase.Executable);
         Verdict verdict = _verdict(c, e.standing);
-        Bill memory bill = _close(c, pool, e, seatings, DisputeMoney.class(e.standing) == 2);
+        Bill memory bill = _close(c, e, seatings, DisputeMoney.class(e.standing) == 2);
         _claim(c, e, bill);
         address bountyTo;
         if (verdict == Verdict.NotDelivered) bountyTo = msg.sender;
@@ -75,16 +75,16 @@ contract LilypadMediation is MediationRounds {
     }
 
     /// @inheritdoc ILilypadMediation
-    function unwind(bytes32[12] calldata record, PoolTerms calldata pool, Seating[] calldata seatings)
+    function unwind(bytes32[12] memory record, PoolTerms memory terms, Seating[] memory seatings)
         external
         nonReentrant
     {
-        Case memory c = _find(record, pool);
+        Case memory c = _find(record, terms);
         if (c.word.statusBits() <= uint256(Status.InMediation)) revert DealNotEnded(c.id);
         if (c.kind == DisputeKind.None) revert NothingToUnwind(c.id);
         Ending memory e = _ending(c, seatings, c.word.deadline());
         e.standing = Finding.None;
-        Bill memory bill = _close(c, pool, e, seatings, true);
+        Bill memory bill = _close(c, e, seatings, true);
         _divide(c, e, bill);
         emit DisputeUnwound(c.id, msg.sender);
         emit MoneyDivided(c.id, bill.to, bill.amounts, e.toFund, e.lost, 0);
@@ -93,7 +93,7 @@ contract LilypadMediation is MediationRounds {
     // ---- what there is
 
     /// @dev All rounds of the dispute, and what stands. Reverts with SeatingMismatch, SeatingsIncomplete, PhaseWrong.
-    function _ending(Case memory c, Seating[] calldata seatings, uint256 time) private view returns (Ending memory e) {
+    function _ending(Case memory c, Seating[] memory seatings, uint256 time) private view returns (Ending memory e) {
         RoundWord word = _wordOf(c);
         if (word.isIn(Phase.Executed)) {
             if (c.word.isIn(Status.InMediation)) revert PhaseWrong(c.id, Phase.Executed, Phase.Executable);
@@ -112,12 +112,11 @@ contract LilypadMediation is MediationRounds {
         if (seatings.length != drawn) revert SeatingsIncomplete(c.id, seatings.length, drawn);
         bool replaced = word.redrawn();
         for (uint256 i = 0; i < last; i++) {
+            Round memory round = e.rounds[i];
             RoundWord past = _past[c.id][first + i];
             _requireFacts(c.id, past, seatings[i]);
-            e.rounds[i].word = past;
-            e.rounds[i].finding = past.finding();
-            (e.rounds[i].drawn, e.rounds[i].tallied) = (true, true);
-            if (i != 0) e.rounds[i].appellant = _appellants[c.id][first + i];
+            (round.word, round.finding, round.drawn, round.tallied) = (past, past.finding(), true, true);
+            round.appellant = _appellants[c.id][first + i];
             replaced = replaced || past.redrawn();
         }
         _endingOfLast(c, e, e.rounds[last], seatings, word, first);
@@ -130,14 +129,14 @@ contract LilypadMediation is MediationRounds {
         Case memory c,
         Ending memory e,
         Round memory round,
-        Seating[] calldata seatings,
+        Seating[] memory seatings,
         RoundWord word,
         uint256 first
     ) private view {
         uint256 last = e.rounds.length - 1;
         round.word = word;
         round.drawn = _hasSeats(word);
-        if (last != 0) round.appellant = _appellants[c.id][first + last];
+        round.appellant = _appellants[c.id][first + last];
         if (round.drawn) {
             word = _timed(c.id, word, seatings[last], e.time);
             round.word = word;
@@ -170,9 +169,8 @@ contract LilypadMediation is MediationRounds {
     /// @dev Writes the end down, ends locks, and makes up the bill: seats are paid, rounds are settled.
     function _close(
         Case memory c,
-        PoolTerms calldata pool,
         Ending memory e,
-        Seating[] calldata seatings,
+        Seating[] memory seatings,
         bool noFault
     ) private returns (Bill memory bill) {
         uint256 round = e.word.exists() ? e.word.round() : _firstRound(c.kind);
@@ -189,15 +187,16 @@ contract LilypadMediation is MediationRounds {
         }
         bill = DisputeMoney.open(_feeOf(c), _keeperPartDown(c), _isAudit(c.kind), noFault, seats);
         for (uint256 i = 0; i < e.rounds.length; i++) {
+            Round memory ended = e.rounds[i];
             uint256 paid;
-            if (e.rounds[i].drawn) paid = _closeSeats(c, pool, e, e.rounds[i], seatings[i], bill);
-            bill.settleFees(e.rounds[i], paid);
+            if (ended.drawn) paid = _closeSeats(c, e, ended, seatings[i], bill);
+            bill.settleFees(ended, paid);
         }
-        if (queued) staking.cancelRound(pool, ticket);
+        if (queued) staking.cancelRound(c.terms, ticket);
         e.lost = e.replaced >> 160;
         if (bill.releases != 0) {
             (address[] memory accounts, uint96[] memory losses) = _released(bill);
-            e.lost += staking.releaseSeats(pool, accounts, losses);
+            e.lost += _release(c, accounts, losses);
         }
         bill.pot += e.lost;
     }
@@ -205,10 +204,9 @@ contract LilypadMediation is MediationRounds {
     /// @return paidSeats How many seats of the round were paid.
     function _closeSeats(
         Case memory c,
-        PoolTerms calldata pool,
         Ending memory e,
         Round memory round,
-        Seating calldata seating,
+        Seating memory seating,
         Bill memory bill
     ) private returns (uint256 paidSeats) {
         RoundWord word = round.word;
@@ -219,14 +217,14 @@ contract LilypadMediation is MediationRounds {
         for (uint256 i = 0; i < seats; i++) {
             SeatState state = word.seat(i);
             address account = seating.accounts[i];
-            if (state == SeatState.Silent && again) continue; // was released when its successor was asked for
+            if (again && state == SeatState.Silent) continue; // was released when its successor was asked for
             if (!round.tallied) {
                 bool absent = state == SeatState.Silent && round.commitsOver;
-                bill.release(account, absent ? _absenceLossDown(pool) : 0);
+                bill.release(account, absent ? _absenceLossDown(c) : 0);
                 continue;
             }
             if (state < SeatState.Confirms) {
-                bill.release(account, asked ? _absenceLossDown(pool) : 0);
+                bill.release(account, asked ? _absenceLossDown(c) : 0);
                 continue;
             }
             bytes32 vote;
@@ -236,7 +234,7 @@ contract LilypadMediation is MediationRounds {
                 delete _commitments[c.id][key];
             }
             (bool paid, bool contradicted) = DisputeMoney.outcome(e.standing, state, e.opened, e.right, vote);
-            bill.release(account, contradicted ? pool.seatStake : 0);
+            bill.release(account, contradicted ? c.terms.seatStake : 0);
             if (!paid) continue;
             bill.pay(account, bill.fee - bill.keeperPart);
             paidSeats++;
@@ -264,7 +262,7 @@ contract LilypadMediation is MediationRounds {
             for (uint256 i = 1; i < e.rounds.length; i++) {
                 if (DisputeMoney.brought(e.standing, e.rounds[i], e.rounds[i - 1])) owed += e.rounds[i].fees;
             }
-            uint256 has = bill.pot + bill.begun - bill.used;
+            uint256 has = bill.pot + bill.unused();
             if (owed > has) e.claim = Math.min(owed - has, DisputeMoney.claimMost(c.deal, c.kind));
         }
         bill.pot += e.claim;
@@ -283,7 +281,7 @@ contract LilypadMediation is MediationRounds {
 
     /// @dev Everything that is left, in the order of protocol 6.2.
     function _divide(Case memory c, Ending memory e, Bill memory bill) private {
-        uint256 unused = bill.begun - bill.used;
+        uint256 unused = bill.unused();
         address replaced = address(uint160(e.replaced));
         uint256 replacedPay = _replacedPay(e, bill);
         if (bill.noFault) {
@@ -352,20 +350,12 @@ contract LilypadMediation is MediationRounds {
     // ---- views
 
     /// @inheritdoc ILilypadMediation
-    function disputeStateOf(DealId dealId) external view returns (DisputeState memory state) {
-        RoundWord word = _rounds[dealId];
-        uint256 replaced = _replaced[dealId];
-        (state.phase, state.round, state.deadline) = (word.phase(), word.round(), word.deadline());
-        (state.opened, state.redrawn) = (word.opened(), word.redrawn());
-        (state.loneUnavailable, state.providerLate) = (word.loneUnavailable(), word.providerLate());
-        state.seats = word.exists() ? _seatsOf(word) : new SeatState[](0);
-        state.facts = bytes32(word.facts());
-        state.ticket = _redrawTickets[dealId];
-        (state.replaced, state.lost) = (address(uint160(replaced)), replaced >> 160);
+    function disputeStateOf(DealId dealId) external view returns (RoundWord round, uint256 replaced, uint256 ticket) {
+        return (_rounds[dealId], _replaced[dealId], _redrawTickets[dealId]);
     }
 
     /// @inheritdoc ILilypadMediation
-    function phaseOf(DealId dealId, Seating calldata seating)
+    function phaseOf(DealId dealId, Seating memory seating)
         external
         view
         returns (Phase phase, uint256 deadline, Finding finding)
@@ -376,17 +366,8 @@ contract LilypadMediation is MediationRounds {
     }
 
     /// @inheritdoc ILilypadMediation
-    function pastRoundOf(DealId dealId, uint8 round) external view returns (SeatState[] memory seats, Finding finding) {
-        RoundWord word = _past[dealId][round];
-        if (!word.exists()) return (new SeatState[](0), Finding.None);
-        return (_seatsOf(word), word.finding());
-    }
-
-    function _seatsOf(RoundWord word) private pure returns (SeatState[] memory seats) {
-        seats = new SeatState[](word.size());
-        for (uint256 i = 0; i < seats.length; i++) {
-            seats[i] = word.seat(i);
-        }
+    function pastRoundOf(DealId dealId, uint8 round) external view returns (RoundWord) {
+        return _past[dealId][round];
     }
 
     /// @inheritdoc ILilypadMediation

@@ -11,7 +11,17 @@ import {DrawResult, ILilypadStaking} from "../interfaces/ILilypadStaking.sol";
 import {ResultOpening} from "../types/Calls.sol";
 import {Deal, DealLib} from "../types/Deal.sol";
 import {DealWord, DisputeKind, Status} from "../types/DealWord.sol";
-import {Finding, Phase, SeatState, Seating} from "../types/Dispute.sol";
+import {
+    Finding,
+    Phase,
+    SeatState,
+    Seating,
+    VOTE_CANNOT_RUN,
+    VOTE_MODULE_BROKEN,
+    VOTE_SERVED,
+    VOTE_UNAVAILABLE,
+    VOTE_WORDS_MOST
+} from "../types/Dispute.sol";
 import {DealId, PoolId} from "../types/Ids.sol";
 import {RoundWord, RoundWordLib} from "../types/RoundWord.sol";
 import {PoolTerms, TermsLib} from "../types/Terms.sol";
@@ -23,13 +33,6 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
     using DealLib for Deal;
     using DealLib for bytes32[12];
     using SafeERC20 for IERC20;
-
-    bytes32 public constant UNAVAILABLE = bytes32(uint256(1));
-    bytes32 public constant MODULE_BROKEN = bytes32(uint256(2));
-    bytes32 public constant CANNOT_RUN = bytes32(uint256(3));
-    bytes32 public constant SERVED = bytes32(uint256(4));
-    /// @dev Votes up to here are no digests; the rest of the range stays free for votes to come.
-    uint256 private constant WORDS_MOST = 255;
 
     uint256 internal constant KEEPER_BPS = 200; // of a seat's fee
     uint256 internal constant BPS = 10_000;
@@ -60,6 +63,7 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
         DealWord word;
         DisputeKind kind;
         PoolId pool;
+        PoolTerms terms; // that hash to it
     }
 
     constructor(ILilypad core_, ILilypadStaking staking_, uint32 lastCall_) {
@@ -69,35 +73,31 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
     // ---- seats
 
     /// @inheritdoc ILilypadMediation
-    function queue(bytes32[12] calldata record, PoolTerms calldata pool, Seating calldata seating)
+    function queue(bytes32[12] memory record, PoolTerms memory terms, Seating memory seating)
         external
         nonReentrant
     {
-        Case memory c = _find(record, pool);
+        Case memory c = _find(record, terms);
         _requireRunning(c);
         RoundWord word = _wordOf(c);
-        if (!word.exists()) return _enqueue(c, pool, _firstRound(c.kind), false, false);
+        if (!word.exists()) return _enqueue(c, _firstRound(c.kind), false, false);
         bool known = word.isIn(Phase.Due);
         word = _timed(c.id, word, seating, block.timestamp);
         _requirePhase(c.id, word, Phase.Due);
-        if (_awaitsRedraw(word)) return _replaceSilent(c, pool, word, seating);
+        if (_awaitsRedraw(word)) return _replaceSilent(c, word, seating);
         // A lone seat whose word is not enough.
         if (!known) _emitTally(c.id, word);
-        bool unavailable = word.seat(0) == SeatState.Unavailable;
-        if (unavailable && !word.redrawn()) return _replaceLone(c, pool, word, seating);
+        bool unavailable = word.seatBits(0) == uint256(SeatState.Unavailable);
+        if (unavailable && !word.redrawn() && _replaceLone(c, word, seating)) return;
         (Finding finding,) = _finding(c.id, word);
-        _nextRound(c, pool, word, finding, unavailable && word.loneUnavailable());
+        _nextRound(c, word, finding, unavailable && word.loneUnavailable());
     }
 
     /// @dev Seats that missed their commit lose a quarter of their stake, and others are asked for, once.
-    function _replaceSilent(Case memory c, PoolTerms calldata pool, RoundWord word, Seating calldata seating) private {
+    function _replaceSilent(Case memory c, RoundWord word, Seating memory seating) private {
         uint256 silent = word.count(SeatState.Silent);
-        uint256 ticket;
-        try staking.queueRound(pool, _roundKey(c.id, word.round(), true), silent, _excluded(c.deal)) returns (uint256 t) {
-            ticket = t;
-        } catch (bytes memory reason) {
-            // Any other failure, such as a caller's lack of gas, must not cost the round its redraw.
-            if (bytes4(reason) != ILilypadStaking.SeatsUnavailable.selector) _revertWith(reason);
+        (bool seated, uint256 ticket) = _queueRound(c, word.round(), true, silent);
+        if (!seated) {
             // The pool has shrunk: the round goes on with the seats that committed. The next window opens now, in full.
             _rounds[c.id] = word.withRedraw().to(Phase.Commit, block.timestamp);
             return;
@@ -106,21 +106,25 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
         uint96[] memory losses = new uint96[](silent);
         uint256 found;
         for (uint256 i = 0; found < silent; i++) {
-            if (word.seat(i) != SeatState.Silent) continue;
+            if (word.seatBits(i) != uint256(SeatState.Silent)) continue;
             accounts[found] = seating.accounts[i];
-            losses[found++] = uint96(_absenceLossDown(pool));
+            losses[found++] = uint96(_absenceLossDown(c));
         }
-        uint256 taken = staking.releaseSeats(pool, accounts, losses);
-        _replaced[c.id] += taken << 160;
+        _replaced[c.id] += _release(c, accounts, losses) << 160;
         _queueAgain(c, word.withRedraw(), ticket, silent);
     }
 
     /// @dev The lone seat may have been the only one that was not served: another one is asked. Its fee is decided at the end.
-    function _replaceLone(Case memory c, PoolTerms calldata pool, RoundWord word, Seating calldata seating) private {
-        uint256 ticket = staking.queueRound(pool, _roundKey(c.id, word.round(), true), 1, _excluded(c.deal));
+    function _replaceLone(Case memory c, RoundWord word, Seating memory seating)
+        private
+        returns (bool seated)
+    {
+        uint256 ticket;
+        (seated, ticket) = _queueRound(c, 0, true, 1);
+        if (!seated) return false;
         address[] memory accounts = new address[](1);
         accounts[0] = seating.accounts[0];
-        staking.releaseSeats(pool, accounts, new uint96[](1));
+        _release(c, accounts, new uint96[](1));
         _replaced[c.id] = uint160(accounts[0]);
         _queueAgain(c, word.withLoneAgain(), ticket, 1);
     }
@@ -132,26 +136,50 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
     }
 
     /// @dev The next size after `word`, which came to `finding`.
-    function _nextRound(Case memory c, PoolTerms calldata pool, RoundWord word, Finding finding, bool providerLate)
+    function _nextRound(Case memory c, RoundWord word, Finding finding, bool providerLate)
         private
     {
         _past[c.id][word.round()] = word.past(finding);
-        _enqueue(c, pool, word.round() + 1, word.opened(), providerLate || word.providerLate());
+        _enqueue(c, word.round() + 1, word.opened(), providerLate || word.providerLate());
     }
 
-    function _enqueue(Case memory c, PoolTerms calldata pool, uint8 round, bool opened, bool providerLate) private {
+    function _enqueue(Case memory c, uint256 round, bool opened, bool providerLate) private {
         uint256 seats = RoundWordLib.sizeOf(round);
-        uint256 ticket = staking.queueRound(pool, _roundKey(c.id, round, false), seats, _excluded(c.deal));
+        (, uint256 ticket) = _queueRound(c, round, false, seats);
         _rounds[c.id] = RoundWordLib.queued(round, opened, providerLate, ticket);
-        emit RoundQueued(c.id, c.pool, round, false, ticket, seats);
+        emit RoundQueued(c.id, c.pool, uint8(round), false, ticket, seats);
+    }
+
+    /// @return seated False when the pool cannot seat a redraw; any other failure, such as a caller's lack of gas, is handed on.
+    function _queueRound(Case memory c, uint256 round, bool redraw, uint256 seats)
+        private
+        returns (bool seated, uint256 ticket)
+    {
+        try staking.queueRound(c.terms, _roundKey(c.id, round, redraw), seats, _excluded(c.deal)) returns (uint256 given) {
+            return (true, given);
+        } catch (bytes memory reason) {
+            if (redraw && bytes4(reason) == ILilypadStaking.SeatsUnavailable.selector) return (false, 0);
+            // Safe: hands the callee's error on as it is.
+            assembly ("memory-safe") {
+                revert(add(reason, 32), mload(reason))
+            }
+        }
+    }
+
+    /// @return Smallest units that the seats lost.
+    function _release(Case memory c, address[] memory accounts, uint96[] memory losses)
+        internal
+        returns (uint256)
+    {
+        return staking.releaseSeats(c.terms, accounts, losses);
     }
 
     /// @inheritdoc ILilypadMediation
-    function draw(bytes32[12] calldata record, PoolTerms calldata pool, Seating calldata seating)
+    function draw(bytes32[12] memory record, PoolTerms memory terms, Seating memory seating)
         external
         nonReentrant
     {
-        Case memory c = _find(record, pool);
+        Case memory c = _find(record, terms);
         _requireRunning(c);
         RoundWord word = _wordOf(c);
         if (!word.isIn(Phase.Queued)) {
@@ -160,18 +188,19 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
         bool again = word.redrawn();
         uint256 seats = again ? word.count(SeatState.Silent) : word.size();
         (DrawResult result, address[] memory accounts) = staking.draw(
-            pool,
+            c.terms,
             again ? _redrawTickets[c.id] : word.facts(),
             _roundKey(c.id, word.round(), again),
             seats,
             _excluded(c.deal)
         );
         if (result == DrawResult.Postponed) return;
-        Seating memory drawn = _seat(c, pool, word, seating, accounts);
+        Seating memory drawn = _seat(c, word, seating, accounts);
         bool opens = word.isDelivery() && !word.opened();
         Phase phase = opens ? Phase.Open : Phase.Commit;
         // Fetching alone takes a reveal window, whatever the phase is called.
-        uint256 deadline = block.timestamp + (word.isDelivery() ? pool.revealWindow : pool.commitWindow);
+        uint256 deadline =
+            _after(block.timestamp, word.isDelivery() ? c.terms.revealWindow : c.terms.commitWindow);
         _rounds[c.id] = word.withFacts(_factsOf(drawn)).to(phase, deadline);
         emit SeatsDrawn(c.id, word.round(), again, drawn, phase, deadline);
         _payDrawer(c, seats, again);
@@ -180,9 +209,8 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
     /// @dev The facts of the round, with newly drawn accounts in its silent seats.
     function _seat(
         Case memory c,
-        PoolTerms calldata pool,
         RoundWord word,
-        Seating calldata seating,
+        Seating memory seating,
         address[] memory accounts
     ) private view returns (Seating memory drawn) {
         if (word.redrawn()) {
@@ -190,12 +218,12 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
             drawn = seating;
             uint256 next;
             for (uint256 i = 0; next < accounts.length; i++) {
-                if (word.seat(i) == SeatState.Silent) drawn.accounts[i] = accounts[next++];
+                if (word.seatBits(i) == uint256(SeatState.Silent)) drawn.accounts[i] = accounts[next++];
             }
             return drawn;
         }
         drawn.provider = c.deal.provider.plain();
-        (drawn.revealWindow, drawn.appealWindow) = (pool.revealWindow, pool.appealWindow);
+        (drawn.revealWindow, drawn.appealWindow) = (c.terms.revealWindow, c.terms.appealWindow);
         drawn.accounts = accounts;
         if (word.opened()) {
             _requireFacts(c.id, _past[c.id][word.round() - 1], seating);
@@ -222,7 +250,7 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
     // ---- votes
 
     /// @inheritdoc ILilypadMediation
-    function commit(DealId dealId, Seating calldata seating, uint256 seat, bytes32 commitment) external {
+    function commit(DealId dealId, Seating memory seating, uint256 seat, bytes32 commitment) external {
         RoundWord word = _timed(dealId, _rounds[dealId], seating, block.timestamp);
         _requirePhase(dealId, word, Phase.Commit);
         address account = _requireSeat(dealId, word, seating, seat, SeatState.Silent);
@@ -233,7 +261,7 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
         uint256 deadline;
         if (word.count(SeatState.Silent) == 0) {
             phase = word.opened() ? Phase.Reveal : Phase.Open;
-            deadline = block.timestamp + seating.revealWindow;
+            deadline = _after(block.timestamp, seating.revealWindow);
             word = word.to(phase, deadline);
         }
         _rounds[dealId] = word;
@@ -241,7 +269,7 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
     }
 
     /// @inheritdoc ILilypadMediation
-    function open(DealId dealId, Seating calldata seating, ResultOpening calldata opening, bytes32 dataId) external {
+    function open(DealId dealId, Seating memory seating, ResultOpening calldata opening, bytes32 dataId) external {
         RoundWord word = _requireOpening(dealId, seating, dataId, false);
         bytes32 digest = keccak256(abi.encode(opening.head, opening.content));
         uint176 found =
@@ -253,14 +281,14 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
     }
 
     /// @inheritdoc ILilypadMediation
-    function nameData(DealId dealId, Seating calldata seating, bytes32 dataId) external {
+    function nameData(DealId dealId, Seating memory seating, bytes32 dataId) external {
         RoundWord word = _requireOpening(dealId, seating, dataId, true);
         uint256 deadline = _recordOpening(dealId, word, seating, dataId, Phase.Commit);
         emit DataNamed(dealId, word.round(), dataId, deadline);
     }
 
     /// @dev By the provider, in Open. Nobody else: whoever copied an opening could name other data with it.
-    function _requireOpening(DealId dealId, Seating calldata seating, bytes32 dataId, bool delivery)
+    function _requireOpening(DealId dealId, Seating memory seating, bytes32 dataId, bool delivery)
         private
         view
         returns (RoundWord word)
@@ -274,20 +302,20 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
         if (dataId == 0) revert DataIdZero(dealId);
     }
 
-    function _recordOpening(DealId dealId, RoundWord word, Seating calldata seating, bytes32 opened, Phase next)
+    function _recordOpening(DealId dealId, RoundWord word, Seating memory seating, bytes32 opened, Phase next)
         private
         returns (uint256 deadline)
     {
         Seating memory facts = seating;
         facts.opened = opened;
-        deadline = block.timestamp + seating.revealWindow;
+        deadline = _after(block.timestamp, seating.revealWindow);
         _rounds[dealId] = word.withOpened().withFacts(_factsOf(facts)).to(next, deadline);
     }
 
     /// @inheritdoc ILilypadMediation
     function reveal(
         DealId dealId,
-        Seating calldata seating,
+        Seating memory seating,
         uint256 seat,
         bytes32 vote,
         bytes32 salt,
@@ -316,20 +344,20 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
         pure
         returns (SeatState)
     {
-        if (vote == UNAVAILABLE) return SeatState.Unavailable;
-        if (vote == CANNOT_RUN) return SeatState.CannotRun;
+        if (vote == VOTE_UNAVAILABLE) return SeatState.Unavailable;
+        if (vote == VOTE_CANNOT_RUN) return SeatState.CannotRun;
         if (word.isDelivery()) {
-            if (vote == SERVED) return SeatState.Confirms;
+            if (vote == VOTE_SERVED) return SeatState.Confirms;
             revert VoteUnknown(dealId, vote);
         }
-        if (vote == MODULE_BROKEN) return SeatState.ModuleBroken;
-        if (uint256(vote) <= WORDS_MOST) revert VoteUnknown(dealId, vote);
+        if (vote == VOTE_MODULE_BROKEN) return SeatState.ModuleBroken;
+        if (vote <= VOTE_WORDS_MOST) revert VoteUnknown(dealId, vote);
         if (vote != opened) return SeatState.OtherDigest;
         return served ? SeatState.Confirms : SeatState.Unserved;
     }
 
     /// @inheritdoc ILilypadMediation
-    function advance(DealId dealId, Seating calldata seating) external {
+    function advance(DealId dealId, Seating memory seating) external {
         RoundWord before = _rounds[dealId];
         RoundWord word = _timed(dealId, before, seating, block.timestamp);
         if (word.phase() == before.phase()) revert PhaseWrong(dealId, before.phase(), before.phase());
@@ -341,11 +369,11 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
     }
 
     /// @inheritdoc ILilypadMediation
-    function appeal(bytes32[12] calldata record, PoolTerms calldata pool, Seating calldata seating)
+    function appeal(bytes32[12] memory record, PoolTerms memory terms, Seating memory seating)
         external
         nonReentrant
     {
-        Case memory c = _find(record, pool);
+        Case memory c = _find(record, terms);
         _requireRunning(c);
         RoundWord before = _wordOf(c);
         RoundWord word = _timed(c.id, before, seating, block.timestamp);
@@ -354,7 +382,7 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
         if (round & 3 == 3) revert RoundIsLast(c.id, round);
         if (!before.isIn(Phase.Appealable)) _emitTally(c.id, word);
         (Finding finding,) = _finding(c.id, word);
-        _nextRound(c, pool, word, finding, false);
+        _nextRound(c, word, finding, false);
         uint256 fee = RoundWordLib.sizeOf(round + 1) * _feeOf(c);
         _appellants[c.id][round + 1] = msg.sender;
         emit Appealed(c.id, msg.sender, round + 1, fee);
@@ -368,7 +396,7 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
     // ---- what time has done
 
     /// @dev The word as it is at `time`. Reverts with SeatingMismatch when the round has seats and `seating` is not theirs.
-    function _timed(DealId dealId, RoundWord word, Seating calldata seating, uint256 time)
+    function _timed(DealId dealId, RoundWord word, Seating memory seating, uint256 time)
         internal
         view
         returns (RoundWord)
@@ -381,13 +409,13 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
             if (silent == word.size()) {
                 word = _tallied(dealId, word, seating, word.deadline());
             } else {
-                word = word.to(word.opened() ? Phase.Reveal : Phase.Open, word.deadline() + seating.revealWindow);
+                word = word.to(word.opened() ? Phase.Reveal : Phase.Open, _after(word.deadline(), seating.revealWindow));
             }
         }
         if (word.isIn(Phase.Open) && time > word.deadline()) {
             word = word.isDelivery()
                 ? _tallied(dealId, word, seating, word.deadline())
-                : word.to(Phase.Reveal, word.deadline() + seating.revealWindow);
+                : word.to(Phase.Reveal, _after(word.deadline(), seating.revealWindow));
         }
         if (word.isIn(Phase.Reveal) && time > word.deadline()) {
             word = _tallied(dealId, word, seating, word.deadline());
@@ -398,7 +426,7 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
 
     /// @dev The word after its last vote, at `time`. A lone seat condemns nobody and breaks no module: then the panel is due.
     /// What the provider did not open is its own doing, whoever sits.
-    function _tallied(DealId dealId, RoundWord word, Seating calldata seating, uint256 time)
+    function _tallied(DealId dealId, RoundWord word, Seating memory seating, uint256 time)
         private
         view
         returns (RoundWord)
@@ -407,15 +435,18 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
             (Finding finding,) = _finding(dealId, word);
             if (finding != Finding.Confirmed && finding != Finding.NotOpened) return word.to(Phase.Due, 0);
         }
-        return word.to(Phase.Appealable, time + seating.appealWindow);
+        return word.to(Phase.Appealable, _after(time, seating.appealWindow));
     }
 
     /// @dev What a round came to, by strict majority of its seats, and the digest of OtherDigest.
     function _finding(DealId dealId, RoundWord word) internal view returns (Finding, bytes32 digest) {
         uint256 seats = word.size();
         uint256[8] memory counts;
-        for (uint256 i = 0; i < seats; i++) {
-            counts[uint256(word.seat(i))]++;
+        // Safe: at most 15 of each.
+        unchecked {
+            for (uint256 i = 0; i < seats; i++) {
+                counts[word.seatBits(i)]++;
+            }
         }
         // In a round about the result the provider is asked once somebody has committed, about delivery before that.
         bool asked = word.isDelivery() || counts[uint256(SeatState.Silent)] != seats;
@@ -423,29 +454,39 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
         uint256 confirms = counts[uint256(SeatState.Confirms)];
         uint256 unserved = counts[uint256(SeatState.Unserved)];
         uint256 others = counts[uint256(SeatState.OtherDigest)];
-        if (2 * confirms > seats) return (Finding.Confirmed, 0);
-        if (2 * (unserved + counts[uint256(SeatState.Unavailable)]) > seats) return (Finding.Unserved, 0);
-        if (2 * counts[uint256(SeatState.ModuleBroken)] > seats) return (Finding.Broken, 0);
-        if (2 * others > seats) {
+        if (_isMajority(confirms, seats)) return (Finding.Confirmed, 0);
+        if (_isMajority(unserved + counts[uint256(SeatState.Unavailable)], seats)) return (Finding.Unserved, 0);
+        if (_isMajority(counts[uint256(SeatState.ModuleBroken)], seats)) return (Finding.Broken, 0);
+        if (_isMajority(others, seats)) {
             digest = _majorityDigest(dealId, word, seats);
             if (digest != 0) return (Finding.OtherDigest, digest);
         }
-        return (2 * (confirms + unserved + others) > seats ? Finding.Divided : Finding.Absent, 0);
+        return (_isMajority(confirms + unserved + others, seats) ? Finding.Divided : Finding.Absent, 0);
+    }
+
+    function _isMajority(uint256 some, uint256 seats) private pure returns (bool) {
+        unchecked {
+            return 2 * some > seats;
+        }
     }
 
     function _majorityDigest(DealId dealId, RoundWord word, uint256 seats) private view returns (bytes32) {
         bytes32[] memory votes = new bytes32[](seats);
-        for (uint256 i = 0; i < seats; i++) {
-            if (word.seat(i) == SeatState.OtherDigest) votes[i] = _commitments[dealId][_seatKey(word.round(), i)];
-        }
-        for (uint256 i = 0; i < seats; i++) {
-            uint256 equal;
-            for (uint256 j = 0; j < seats; j++) {
-                if (votes[i] != 0 && votes[j] == votes[i]) equal++;
+        // Safe: counts to at most 15.
+        unchecked {
+            for (uint256 i = 0; i < seats; i++) {
+                if (word.seatBits(i) != uint256(SeatState.OtherDigest)) continue;
+                votes[i] = _commitments[dealId][_seatKey(word.round(), i)];
             }
-            if (2 * equal > seats) return votes[i];
+            for (uint256 i = 0; i < seats; i++) {
+                uint256 equal;
+                for (uint256 j = 0; j < seats; j++) {
+                    if (votes[i] != 0 && votes[j] == votes[i]) equal++;
+                }
+                if (_isMajority(equal, seats)) return votes[i];
+            }
+            return 0;
         }
-        return 0;
     }
 
     function _emitTally(DealId dealId, RoundWord word) private {
@@ -471,11 +512,11 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
 
     // ---- shared
 
-    function _find(bytes32[12] memory record, PoolTerms calldata pool) internal view returns (Case memory c) {
+    function _find(bytes32[12] memory record, PoolTerms memory terms) internal view returns (Case memory c) {
         c.deal = record.load();
         c.id = DealId.wrap(core.digestOf(c.deal.structHash()));
         if (c.deal.strategy.plain() != address(this)) revert StrategyNotThis(c.id, c.deal.strategy.plain());
-        c.pool = TermsLib.id(pool);
+        (c.terms, c.pool) = (terms, TermsLib.id(terms));
         if (PoolId.unwrap(c.pool) != c.deal.pool) revert PoolMismatch(c.id, c.pool, PoolId.wrap(c.deal.pool));
         c.word = core.dealWord(c.id);
         c.kind = c.word.disputeKind();
@@ -503,12 +544,12 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
         if (!word.isIn(needed)) revert PhaseWrong(dealId, word.phase(), needed);
     }
 
-    function _requireFacts(DealId dealId, RoundWord word, Seating calldata seating) internal pure {
+    function _requireFacts(DealId dealId, RoundWord word, Seating memory seating) internal pure {
         if (word.facts() != _factsOf(seating)) revert SeatingMismatch(dealId, word.round());
     }
 
     /// @dev Whoever acts for a seat: its account, or the operator that this one named to the staking contract.
-    function _requireSeat(DealId dealId, RoundWord word, Seating calldata seating, uint256 seat, SeatState needed)
+    function _requireSeat(DealId dealId, RoundWord word, Seating memory seating, uint256 seat, SeatState needed)
         private
         view
         returns (address account)
@@ -531,6 +572,13 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
         return kind == DisputeKind.Audit || kind == DisputeKind.AuditExpired;
     }
 
+    /// @dev Safe: a window has 32 bits, a time 40.
+    function _after(uint256 time, uint256 window) private pure returns (uint256) {
+        unchecked {
+            return time + window;
+        }
+    }
+
     /// @dev A seat's fee: re-running, or fetching alone.
     function _feeOf(Case memory c) internal pure returns (uint256) {
         return c.kind == DisputeKind.Delivery ? c.deal.seatFloor : c.deal.seatFee;
@@ -538,24 +586,29 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
 
     /// @dev Of one seat's fee; the seat keeps the rest.
     function _keeperPartDown(Case memory c) internal pure returns (uint256) {
-        return _feeOf(c) * KEEPER_BPS / BPS;
+        // Safe: a fee has 96 bits.
+        unchecked {
+            return _feeOf(c) * KEEPER_BPS / BPS;
+        }
     }
 
     /// @dev A third of the keepers' part of `seats` fees.
-    function _drawerPartDown(Case memory c, uint256 seats) internal pure returns (uint256) {
-        return seats * _keeperPartDown(c) / 3;
+    function _drawerPartDown(Case memory c, uint256 seats) private pure returns (uint256) {
+        unchecked {
+            return seats * _keeperPartDown(c) / 3;
+        }
     }
 
     /// @dev The mediator keeps the rest.
-    function _absenceLossDown(PoolTerms calldata pool) internal pure returns (uint256) {
-        return pool.seatStake / ABSENCE_DIVISOR;
+    function _absenceLossDown(Case memory c) internal pure returns (uint256) {
+        return c.terms.seatStake / ABSENCE_DIVISOR;
     }
 
     function _excluded(Deal memory deal) private pure returns (address[4] memory) {
         return [deal.creator.plain(), deal.provider.plain(), deal.solver.plain(), deal.publisher.plain()];
     }
 
-    function _roundKey(DealId dealId, uint8 round, bool redraw) private pure returns (bytes32) {
+    function _roundKey(DealId dealId, uint256 round, bool redraw) private pure returns (bytes32) {
         return keccak256(abi.encode(dealId, round, redraw));
     }
 
@@ -565,12 +618,5 @@ abstract contract MediationRounds is ILilypadMediation, ReentrancyGuardTransient
 
     function _factsOf(Seating memory seating) internal pure returns (uint256) {
         return uint160(uint256(keccak256(abi.encode(seating))));
-    }
-
-    function _revertWith(bytes memory reason) private pure {
-        // Safe: hands the callee's error on as it is.
-        assembly ("memory-safe") {
-            revert(add(reason, 32), mload(reason))
-        }
     }
 }

@@ -36,8 +36,11 @@ library RoundWordLib {
         return word.exists() ? Phase((RoundWord.unwrap(word) & 7) + 1) : Phase.None;
     }
 
+    /// @dev `phase_` is not None. The bit EXISTS tells Due, whose bits are zero, from a word that is not there.
     function isIn(RoundWord word, Phase phase_) internal pure returns (bool) {
-        return word.exists() && (RoundWord.unwrap(word) & 7) + 1 == uint256(phase_);
+        unchecked {
+            return RoundWord.unwrap(word) & (7 | EXISTS) == (uint256(phase_) - 1 | EXISTS);
+        }
     }
 
     /// @dev Of an earlier round only.
@@ -59,7 +62,10 @@ library RoundWordLib {
     }
 
     function sizeOf(uint256 round_) internal pure returns (uint256) {
-        return (2 << (round_ & 3)) - 1;
+        // Safe: 2 at least, less 1.
+        unchecked {
+            return (2 << (round_ & 3)) - 1;
+        }
     }
 
     function opened(RoundWord word) internal pure returns (bool) {
@@ -83,7 +89,15 @@ library RoundWordLib {
     }
 
     function seat(RoundWord word, uint256 index) internal pure returns (SeatState) {
-        return SeatState(RoundWord.unwrap(word) >> (SEATS_AT + 3 * index) & 7);
+        return SeatState(word.seatBits(index));
+    }
+
+    /// @dev For comparisons: reading an enum costs a range check each time.
+    function seatBits(RoundWord word, uint256 index) internal pure returns (uint256) {
+        // Safe: an index beyond the round reads zeros or facts, which nobody asks for, never outside the word.
+        unchecked {
+            return RoundWord.unwrap(word) >> (SEATS_AT + 3 * index) & 7;
+        }
     }
 
     function facts(RoundWord word) internal pure returns (uint256) {
@@ -92,29 +106,33 @@ library RoundWordLib {
 
     /// @return found How many of the round's seats are in `state`.
     function count(RoundWord word, SeatState state) internal pure returns (uint256 found) {
-        uint256 seats = word.size();
         uint256 bits = RoundWord.unwrap(word) >> SEATS_AT;
-        for (uint256 i = 0; i < seats; i++) {
-            if (bits & 7 == uint256(state)) found++;
-            bits >>= 3;
+        // Safe: counts to at most 15.
+        unchecked {
+            for (uint256 left = word.size(); left != 0; left--) {
+                if (bits & 7 == uint256(state)) found++;
+                bits >>= 3;
+            }
         }
     }
 
-    // ---- building
+    // ---- building: values fit their bits (rounds 3, tickets and hashes 160, times 40 for 30,000 years)
 
     /// @notice A round that waits for its seats.
     /// @param opened_ Whether the provider opened in an earlier round.
     function queued(uint256 round_, bool opened_, bool providerLate_, uint256 ticket) internal pure returns (RoundWord) {
         return RoundWord.wrap(
-            (uint256(Phase.Queued) - 1) | round_ << 3 | SafeCast.toUint(opened_) << 6
-                | SafeCast.toUint(providerLate_) << 9 | EXISTS | SafeCast.toUint160(ticket) * (1 << FACTS_AT)
+            uint256(Phase.Queued) - 1 | round_ << 3 | SafeCast.toUint(opened_) << 6
+                | SafeCast.toUint(providerLate_) << 9 | EXISTS | ticket << FACTS_AT
         );
     }
 
     /// @notice The same round in another phase. Must not be None.
     function to(RoundWord word, Phase phase_, uint256 deadline_) internal pure returns (RoundWord) {
-        uint256 kept = RoundWord.unwrap(word) & ~PHASE_AND_DEADLINE;
-        return RoundWord.wrap(kept | (uint256(phase_) - 1) | uint256(SafeCast.toUint40(deadline_)) << 10);
+        unchecked {
+            uint256 kept = RoundWord.unwrap(word) & ~PHASE_AND_DEADLINE;
+            return RoundWord.wrap(kept | uint256(phase_) - 1 | deadline_ << 10);
+        }
     }
 
     /// @notice An earlier round: its finding stands where the phase was.
@@ -123,8 +141,11 @@ library RoundWordLib {
     }
 
     function withSeat(RoundWord word, uint256 index, SeatState state) internal pure returns (RoundWord) {
-        uint256 at = SEATS_AT + 3 * index;
-        return RoundWord.wrap(RoundWord.unwrap(word) & ~(7 << at) | uint256(state) << at);
+        // Safe: the index was checked against the round's accounts.
+        unchecked {
+            uint256 at = SEATS_AT + 3 * index;
+            return RoundWord.wrap(RoundWord.unwrap(word) & ~(7 << at) | uint256(state) << at);
+        }
     }
 
     function withFacts(RoundWord word, uint256 facts_) internal pure returns (RoundWord) {
