@@ -102,7 +102,7 @@ interface ILilypadStaking {
 
     /// @notice Draws, as if it were wanted, a round that was cancelled after its period had begun, or that was queued longer than the
     /// unbonding time ago (its dispute is over by then), and releases its seats at once. Postponed to a period that has not
-    /// begun, it leaves the queue. Anyone may call, when it is next. Arguments, events and errors as in {draw}; {SeatReleased},
+    /// begun, now or with one in front of it, it leaves the queue. Anyone may call, when it is next. Arguments, events and errors as in {draw}; {SeatReleased},
     /// {RoundCancelled}; TicketWanted when it is neither.
     function drawCancelled(
         PoolTerms calldata pool,

@@ -87,7 +87,10 @@ abstract contract RoundQueue is PoolBook {
     ) internal returns (DrawResult, address[] memory accounts) {
         uint256 period = _requireNext(id, ticket, _hash(round, seats, excluded), unwanted);
         uint256 current = _currentPeriod();
-        if (period > current) revert SeedPending(id, period);
+        if (period > current) {
+            if (unwanted) return (DrawResult.Postponed, accounts); // by one in front of it
+            revert SeedPending(id, period);
+        }
         // Neither open seats nor capacity change before the running period is over, whatever the seeds in between say.
         if (!_mayOpen(id, seats)) return _postponed(id, ticket, current + 1);
         (SeedStatus status, bytes32 seed) = RANDOMNESS.seed(uint32(period));
@@ -102,9 +105,9 @@ abstract contract RoundQueue is PoolBook {
         return (DrawResult.Drawn, accounts);
     }
 
-    /// @dev A ticket that nobody wants, once it has had its turn and was postponed to a period that has not begun, may go.
+    /// @dev A ticket that nobody wants may go once it was postponed to a period that has not begun.
     function _leaveIfEarly(PoolId id, uint256 ticket) internal {
-        if (_pools[id].floor <= _currentPeriod()) return;
+        if (_periodOf(_pools[id], _tickets[id][ticket]) <= _currentPeriod()) return;
         _leave(id, ticket);
         emit RoundCancelled(id, ticket, false);
     }

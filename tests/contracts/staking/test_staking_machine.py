@@ -25,7 +25,7 @@ from tests.support.world import COIN
 
 _LONG = os.environ.get("LILYPAD_INVARIANTS") == "long"
 SIZE: dict[str, Any] = (
-    {"max_examples": 2_000, "stateful_step_count": 100} if _LONG else {"max_examples": 5, "stateful_step_count": 30}
+    {"max_examples": 2_000, "stateful_step_count": 100} if _LONG else {"max_examples": 20, "stateful_step_count": 40}
 )
 PEOPLE = [f"person {number}" for number in range(6)]
 
@@ -257,11 +257,8 @@ class StakingMachine(RuleBasedStateMachine):
         for number in range(model.front(), len(model.tickets)):
             self.cancel(number - model.front())
         while model.front() < len(model.tickets):
-            self.site.evm.mine(6)
-            self._clock()
-            self.know(1, 0)
+            self.know(len(self.seeds), 0)
             self.draw_cancelled(0)
-            self.contract_and_model_agree()
         self.apply(1_000)
         for person in PEOPLE:
             self.unbond(person, 0, True)

@@ -424,6 +424,17 @@ def test_cancelled_round__postponed_to_a_period_that_has_not_begun__leaves(site:
     assert site.draw(tickets[1], "b", 3)[0] == DRAWN
 
 
+def test_cancelled_rounds__postponed_by_one_in_front__leave_one_after_the_other(site: StakingSite) -> None:
+    tickets = [site.queue("a", 3), site.queue("b", 3)]
+    site.begin()
+    for ticket in tickets:
+        site.cancel(ticket)
+    lose(site, site.period)
+    for ticket, text in zip(tickets, "ab", strict=True):
+        assert site.draw_cancelled(ticket, text, 3) == POSTPONED
+    assert site.staking.queueOf(site.pool.id) == (2, 2, site.period + 1)
+
+
 def test_cancelled_round__late_and_failing__takes_a_turn_in_each_period(site: StakingSite, stakers: list[Account]) -> None:
     """As the wanted one would: it stays until its period has not begun."""
     excluded = excluding(stakers[0], stakers[1])
