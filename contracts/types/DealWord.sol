@@ -30,7 +30,8 @@ enum DisputeKind {
 }
 
 /// @notice The one word that the chain keeps of a deal. Fields from the least significant bit:
-/// [0..3] status | [4..6] dispute kind (in Agreed: 1 when the deal can be audited) | [7] the delivery was challenged once
+/// [0..3] status | [4..6] dispute kind, also of the dispute that ended the deal (in Agreed: 1 when the deal can be audited)
+/// | [7] the delivery was challenged once
 /// | [8..47] deadline, unix seconds (final states: when it ended) | [48..79] period in which the result was submitted
 /// | [80..255] commitment to the result; in Agreed: [80..239] provider, and no room is left for the judge window but
 /// the sixteen bits [240..255], so a judge window is at most 65,535 s.
@@ -42,6 +43,7 @@ using DealWordLib for DealWord global;
 library DealWordLib {
     uint256 private constant DELIVERY_CHALLENGED = 1 << 7;
     uint256 private constant KEPT_IN_MEDIATION = type(uint256).max << 48 | DELIVERY_CHALLENGED;
+    uint256 private constant KEPT_AT_END = KEPT_IN_MEDIATION | 7 << 4;
 
     function status(DealWord word) internal pure returns (Status) {
         return Status(statusBits(word));
@@ -124,8 +126,9 @@ library DealWordLib {
         );
     }
 
-    /// @notice A final word: keeps period and commitment, and the time of the end in place of the deadline.
+    /// @notice A final word: keeps period and commitment, and the time of the end in place of the deadline. The kind of a dispute
+    /// that the strategy did not resolve in time stays readable: it says whose fees the strategy still holds.
     function ended(DealWord word, Status final_, uint256 time) internal pure returns (DealWord) {
-        return DealWord.wrap(DealWord.unwrap(word) & KEPT_IN_MEDIATION | uint256(final_) | time << 8);
+        return DealWord.wrap(DealWord.unwrap(word) & KEPT_AT_END | uint256(final_) | time << 8);
     }
 }

@@ -171,7 +171,7 @@ class Replay:
         paid = self._audit_paid(event)
         assert payout.total == escrow(deal, self.protocol_fee_bps) - paid, "the event does not add up (beh:A2)"
         self.book.end(deal, payout, settled=settled, paid_audit=bool(paid), **accounts)
-        self._turn(event, status=status, kind=DisputeKind.NONE, deadline=now)
+        self._turn(event, status=status, deadline=now)
 
     def _turn(self, event: Event, **changes: Any) -> None:
         self.states[event["dealId"]] = replace(self.states[event["dealId"]], **changes)

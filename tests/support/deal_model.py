@@ -246,7 +246,7 @@ def after(
             model, status=Status.RESULTS_SUBMITTED, kind=DisputeKind.NONE, deadline=now + deal.judge_window
         )
     if call in _ENDS:
-        return replace(model, status=_ENDS[call], kind=DisputeKind.NONE, deadline=now)
+        return replace(model, status=_ENDS[call], deadline=now)
     return model
 
 
