@@ -80,7 +80,7 @@ interface ILilypadStaking {
     /// never stays below one seat's. Counts at once when the tree is not frozen, else from {applyPending} on. Emits {Staked}.
     /// Reverts with PoolUnverified (no strategy or no seat stake), MembershipUnproved, StakeBelowSeat, PoolFull (2^63 seat stakes),
     /// and with the core's TokenDeliveredLess, LedgerFull, AmountZero.
-    /// @dev Calls the token: UNTRUSTED, under the lock, before anything else changes.
+    /// @dev Calls the token: UNTRUSTED, before anything is read or changed here.
     function stake(PoolTerms calldata pool, uint96 amount, bytes32[] calldata proof) external;
 
     /// @notice `amount` of the caller's stake leaves the draws, stays slashable for seats drawn before, and can be withdrawn after

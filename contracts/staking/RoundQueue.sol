@@ -148,7 +148,7 @@ abstract contract RoundQueue is PoolBook {
         returns (address[] memory accounts)
     {
         SumTree storage tree = _trees[id];
-        uint256 depth = _pools[id].depth;
+        uint256 depth = _depth(_pools[id]);
         uint256 root = tree.total(depth);
         accounts = new address[](seats);
         for (uint256 seat = 0; seat < seats; seat++) {
