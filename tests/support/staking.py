@@ -9,10 +9,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from lilypad_agents.protocol.draw import PoolTree, RoundDrawn, SeatReleased, WeightApplied
+from lilypad_agents.protocol.draw import PoolTree, pool_event
 from lilypad_agents.protocol.ids import NOBODY, ZERO, keccak256
 from lilypad_agents.protocol.terms import PoolTerms
 from tests.support.evm import Account, Contract, Evm, Receipt
@@ -150,25 +150,20 @@ class StakingSite:
         for log in receipt.logs:
             if log.address != self.staking.address or "pool" not in log.args:
                 continue
-            tree = self.twins.setdefault(log.args["pool"], PoolTree())
-            if log.name == "WeightApplied":
-                tree.apply(WeightApplied(log.args["account"], log.args["leaf"], log.args["weight"]))
-            elif log.name == "RoundDrawn":
-                tree.apply(RoundDrawn(tuple(log.args["seats"])))
-            elif log.name == "SeatReleased":
-                tree.apply(SeatReleased(log.args["account"]))
+            if event := pool_event(log.name, log.args):
+                self.twins.setdefault(log.args["pool"], PoolTree()).apply(event)
         return receipt
 
 
-def build_staking(stakers: int = 0, seats: int = 10, **terms: Any) -> StakingSite:
-    """A fresh chain with a pool; `stakers` accounts "staker 0", "staker 1"... hold `seats` seat stakes each."""
-    world = build_world()
+def build_staking(stakers: int = 0, seats: int = 10, world: World | None = None) -> StakingSite:
+    """A pool, on a fresh chain unless told; `stakers` accounts "staker 0", "staker 1"... hold `seats` seat stakes each."""
+    world = world or build_world()
     strategy = world.evm.account("strategy")
     staking = world.evm.deploy("LilypadStaking", world.core, UNBONDING)
     pool = PoolTerms(
         strategy.address, world.token.address, COIN // 1_000, SEAT, 10 * COIN, ZERO, 12, 8, 12, ZERO,
     )  # fmt: skip
-    site = StakingSite(world, staking, strategy, replace(pool, **terms))
+    site = StakingSite(world, staking, strategy, pool)
     for number in range(stakers):
         site.stake(site.account(f"staker {number}"), seats * SEAT)
     return site
