@@ -14,6 +14,7 @@ from typing import Any
 
 from lilypad_agents.protocol.draw import PoolTree, pool_event
 from lilypad_agents.protocol.ids import NOBODY, ZERO, keccak256
+from lilypad_agents.protocol.rounds import RoundQueue
 from lilypad_agents.protocol.terms import PoolTerms
 from tests.support.evm import Account, Contract, Evm, Receipt
 from tests.support.world import COIN, PERIOD_BLOCKS, World, build_world
@@ -43,6 +44,7 @@ class StakingSite:
     strategy: Account
     pool: PoolTerms
     twins: dict[bytes, PoolTree] = field(default_factory=dict)
+    queues: dict[bytes, RoundQueue] = field(default_factory=dict)
 
     @property
     def evm(self) -> Evm:
@@ -92,7 +94,7 @@ class StakingSite:
         return self.note(receipt).value
 
     def cancel(self, ticket: int) -> Receipt:
-        return self.staking.cancelRound(self.pool, ticket, sender=self.strategy)
+        return self.note(self.staking.cancelRound(self.pool, ticket, sender=self.strategy))
 
     def release(self, accounts: Sequence[Any], losses: Sequence[int] | None = None) -> int:
         losses = [0] * len(accounts) if losses is None else losses
@@ -152,6 +154,8 @@ class StakingSite:
                 continue
             if event := pool_event(log.name, log.args):
                 self.twins.setdefault(log.args["pool"], PoolTree()).apply(event)
+            if log.args["pool"] in self.queues:
+                self.queues[log.args["pool"]].apply(log.name, log.args)
         return receipt
 
 
