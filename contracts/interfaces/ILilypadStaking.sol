@@ -55,7 +55,7 @@ interface ILilypadStaking {
     event OperatorSet(address indexed account, address indexed operator);
 
     error PoolUnverified();
-    error StrategyOnly(PoolId pool, address strategy, address caller);
+    error PoolStrategyOnly(PoolId pool, address strategy, address caller);
     error MembershipUnproved(PoolId pool, address account);
     error StakeInsufficient(PoolId pool, address account, uint256 has, uint256 needed);
     error StakeBelowSeat(PoolId pool, uint256 stake, uint256 seatStake);
