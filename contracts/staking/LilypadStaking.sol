@@ -197,7 +197,7 @@ contract LilypadStaking is RoundQueue {
 
     function _onlyStrategy(PoolTerms calldata pool) private view returns (PoolId id) {
         id = _idOf(pool);
-        if (msg.sender != pool.strategy) revert StrategyOnly(id, pool.strategy, msg.sender);
+        if (msg.sender != pool.strategy) revert PoolStrategyOnly(id, pool.strategy, msg.sender);
     }
 
     /// @dev Moves tokens from the caller into this contract's credit. The core measures what arrives there, and credits exactly
