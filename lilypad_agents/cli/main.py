@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "run": ("run", "run", "Run a job: quote, sign, wait, verify, pay."),
     "quote": ("quote", "quote", "Show what a job would cost, and why; signs and sends nothing."),
     "job": ("job", "job", "List, show, resume, fetch, accept or cancel your jobs."),
-    "module": ("module", "module", "Look at modules, or run one on this machine."),
+    "module": ("module", "module", "Look at modules, run them here, write and publish your own."),
     "account": ("account", "account", "List, make, import or show accounts."),
     "deposit": ("funds", "deposit", "Move tokens from your wallet into your ledger balance."),
     "withdraw": ("funds", "withdraw", "Move tokens from your ledger balance to a wallet."),

@@ -1,4 +1,4 @@
-"""`lilypad module`: look at modules, or run one on this machine."""
+"""`lilypad module`: look at modules, run one on this machine, write, publish and be paid for them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lilypad_agents.cli.command import LilypadCommand
+from lilypad_agents.cli.commands.module_author import certify, lint, new, pack, test
 from lilypad_agents.cli.jobspec import JobWords, job_options
 from lilypad_agents.cli.options import PATH, connection_options, with_creator
 from lilypad_agents.cli.output import Output, table
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def module() -> None:
-    """Look at modules, or run one on this machine."""
+    """Look at modules, run them here, write your own, publish them and be paid."""
 
 
 @module.command("list", cls=LilypadCommand, epilog="\b\nExample:\n  lilypad module list")
@@ -113,3 +114,7 @@ def run_module(out: Output, choice: Choice, words: JobWords, local: bool, folder
     if not local:
         raise UsageError("`module run` runs on this machine only; say --local, or use `lilypad run` to order a job.")
     run_local(out, choice, words, folder)
+
+
+for _command in (new, lint, test, certify, pack):
+    module.add_command(_command)
