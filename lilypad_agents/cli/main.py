@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "quote": ("quote", "quote", "Show what a job would cost, and why; signs and sends nothing."),
     "job": ("job", "job", "List, show, resume, fetch, accept or cancel your jobs."),
     "module": ("module", "module", "Look at modules, run them here, write and publish your own."),
+    "list": ("list", "list_", "Keep a curated list of modules, or look at one."),
     "account": ("account", "account", "List, make, import or show accounts."),
     "deposit": ("funds", "deposit", "Move tokens from your wallet into your ledger balance."),
     "withdraw": ("funds", "withdraw", "Move tokens from your ledger balance to a wallet."),

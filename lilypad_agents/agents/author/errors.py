@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lilypad_agents.errors import ConfigurationError, LilypadError, UsageError
+from lilypad_agents.errors import LilypadError, UsageError
 
 
 class LintFailed(UsageError):
@@ -72,22 +72,8 @@ class ImportRefused(UsageError):
     hint = "Read the report: each finding names its line and the smallest change that mends it."
 
 
-class ListUnknown(UsageError):
-    """No curated list has this name or id."""
-
-    code = "list-unknown"
-    hint = "Write account/name or the list's id; `lilypad list create NAME` makes one of your own."
-
-
 class ListRefused(UsageError):
     """A change of a curated list is not possible."""
 
     code = "list-refused"
     hint = "See what the list holds and what is noted for it with `lilypad list show`; nothing was signed or paid."
-
-
-class ListBroken(ConfigurationError):
-    """A curated list's entries do not give the root that its curator published."""
-
-    code = "list-broken"
-    hint = "Do not trust the list; ask its curator to publish it again (`lilypad list publish`)."

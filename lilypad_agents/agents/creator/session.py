@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 from lilypad_agents.agents.creator.aliases import AliasList
 from lilypad_agents.agents.creator.amounts import Token
 from lilypad_agents.agents.creator.chain import CreatorChain
+from lilypad_agents.agents.creator.chainlists import read_list
 from lilypad_agents.agents.creator.errors import SolverDisagrees
 from lilypad_agents.agents.creator.journal import Journal
 from lilypad_agents.agents.creator.modules import ModuleResolver
 from lilypad_agents.agents.creator.settings import CreatorSettings
 from lilypad_agents.agents.creator.wallet import Wallet
+from lilypad_agents.agents.runtime.lists import parse_list
 from lilypad_agents.agents.runtime.settings import AgentSettings
 from lilypad_agents.chain.deployments import AddressBook
 from lilypad_agents.chain.errors import KeyUnusable
@@ -138,7 +140,11 @@ class Session:
 
     @cached_property
     def lists(self) -> tuple[AliasList, ...]:
-        return tuple(AliasList.load(Path(path).expanduser()) for path in self.settings.lists)
+        """Each from its file, or from the chain. Raises ConfigurationError, ListUnknown, ListBroken, errors of the chain."""
+        return tuple(
+            AliasList.load(Path(text).expanduser()) if (reference := parse_list(text)) is None else read_list(self.chain, reference).aliases
+            for text in self.settings.lists
+        )
 
     @cached_property
     def modules(self) -> ModuleResolver:
