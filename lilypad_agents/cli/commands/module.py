@@ -58,6 +58,13 @@ def show(out: Output, creator: Creator, reference: str) -> None:
     found = creator.session.modules.resolve(reference, newest=True)
     manifest = found.manifest
     inputs = _inputs(manifest.inputs)
+    line = _line(creator, bytes(found.version_id))
+    vouching = [
+        f"{trusted.name} as {label}"
+        for trusted in creator.session.lists
+        for label, alias in sorted(trusted.modules.items())
+        if alias.terms.id == found.version_id
+    ]
 
     def human() -> None:
         for line in module_lines(found):
@@ -72,6 +79,11 @@ def show(out: Output, creator: Creator, reference: str) -> None:
         metering = manifest.metering
         out.print(f"metering  {metering.kind}" + (f", one unit is {metering.per} of {metering.schedule}" if metering.kind != "none" else ""))
         out.print(f"royalty   {manifest.royalty_bps / 100:g} %")
+        for place, item in enumerate(line):
+            parent = f", gives its parent {item['parentShareBps'] / 100:g} %" if place + 1 < len(line) else ""
+            out.print(f"{'line' if place == 0 else '':<10}{item['name']}{parent}, asks {item['forkShareBps'] / 100:g} % of its forks")
+        for name in vouching:
+            out.print(f"listed    {printable(name)}")
         if inputs:
             out.print(table(("input", "type", "default", "meaning"), inputs))
         for slot in manifest.files:
@@ -83,10 +95,30 @@ def show(out: Output, creator: Creator, reference: str) -> None:
         "manifestCid": str(found.manifest_cid),
         "foundBy": found.found_by,
         "deprecated": found.deprecated,
+        "line": line,
+        "lists": vouching,
         "terms": found.terms.to_json(),
         "manifest": dict(manifest.document),
     }
     out.finish(data, human)
+
+
+def _line(creator: Creator, version: bytes) -> list[dict[str, Any]]:
+    """The version and its ancestors with their shares; empty for one that is not registered."""
+    from lilypad_agents.agents.author.registry import ModuleRegistry
+
+    registry = ModuleRegistry(creator.session.chain)
+    if registry.record(version) is None:
+        return []
+    return [
+        {
+            "name": item.full_name,
+            "version": "0x" + item.id.hex(),
+            "parentShareBps": item.parent_share_bps,
+            "forkShareBps": item.fork_share_bps,
+        }
+        for item in registry.line(version)
+    ]
 
 
 def _inputs(schema: Any) -> list[tuple[str, str, str, str]]:
