@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lilypad_agents.cli.command import LilypadCommand
-from lilypad_agents.cli.commands.module_author import certify, lint, new, pack, test
+from lilypad_agents.cli.commands.module_author import certify, import_module, lint, new, pack, test
 from lilypad_agents.cli.commands.module_publish import claim, deprecate, earnings, fork, publish, search
 from lilypad_agents.cli.jobspec import JobWords, job_options
 from lilypad_agents.cli.options import PATH, connection_options, with_creator
@@ -149,5 +149,5 @@ def run_module(out: Output, choice: Choice, words: JobWords, local: bool, folder
     run_local(out, choice, words, folder)
 
 
-for _command in (new, lint, test, certify, pack, publish, deprecate, fork, search, earnings, claim):
+for _command in (new, import_module, lint, test, certify, pack, publish, deprecate, fork, search, earnings, claim):
     module.add_command(_command)

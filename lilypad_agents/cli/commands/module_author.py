@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from lilypad_agents.agents.author.certify import Certificate
     from lilypad_agents.execution.lint import Finding
 
+IMPORT_EXAMPLES = """\b
+Examples:
+  lilypad module import ./lilypad-module-cowsay
+  lilypad module import ./lilypad_module.json.tmpl --dir ./mine --name mine --json
+  lilypad module import ./old --repair
+\b
+Reads the template, never executes it. The report names the line of every
+hazard; with an error in it nothing is written and the exit code is 2.
+"""
 CERTIFY_EXAMPLES = """\b
 Examples:
   lilypad module certify ./hello -n 5
@@ -199,6 +208,52 @@ def _show_certificate(out: Output, certificate: Certificate, runs: int) -> None:
     out.print(table(("example", "run", "optimised", "cores", "zone", "at", "exit", "fuel", "fingerprint"), rows))
     leans = f"; the result leans on {', '.join(certificate.leans_on)}, which the engine fixes" if certificate.leans_on else ""
     out.print(f"class     {certificate.verdict}{leans}")
+
+
+@click.command("import", cls=LilypadCommand, epilog=IMPORT_EXAMPLES)
+@click.argument("source", metavar="FILE_OR_DIR")
+@click.option("--dir", "folder", type=PATH, metavar="DIR", help="Where to write the manifest; default: beside the old file.")
+@click.option("--name", metavar="NAME", help="Name of the module; default: from its folder.")
+@click.option("--version", default="v0.1.0", show_default=True, metavar="VERSION", help="Version of the module.")
+@click.option("--repair", is_flag=True, help="Take out comments, mend commas; every change is shown.")
+@click.option("--image-id", metavar="sha256:HEX", help="The image's id, where the file has a tag.")
+@click.option("--archive", metavar="CID", help="CID of the image as a docker-archive.")
+@click.option("--repository", metavar="URL", help="Where the file comes from, to be recorded.")
+@click.option("--ref", metavar="REF", help="Branch, tag or commit, to be recorded.")
+def import_module(
+    out: Output, source: str, folder: Path | None, name: str | None, version: str, repair: bool, image_id: str | None,
+    archive: str | None, repository: str | None, ref: str | None,
+) -> None:  # fmt: skip
+    """Turn an old module (lilypad_module.json.tmpl) into a manifest, and report every hazard by line."""
+    from lilypad_agents.agents.author.importing import commit_of, module_name, read_old, refusal_of, write_imported
+    from lilypad_agents.execution.oldmodule.importer import Origin
+    from lilypad_agents.execution.oldmodule.importer import import_module as read
+
+    raw, path = read_old(source)
+    branch, commit = commit_of(path.parent)
+    origin = Origin(
+        name=name or module_name(path), version=version, repository=repository, ref=ref or branch, commit=commit,
+        path=path.name, image_id=image_id, archive=archive,
+    )  # fmt: skip
+    imported = read(raw, origin, repair=repair)
+    error = refusal_of(imported)
+    written = None if error is not None else str(write_imported(imported, folder or path.parent))
+    findings = imported.report.findings
+    data = {"manifest": written, "report": [finding.to_json() for finding in findings]}
+    out.finish(data, lambda: _show_import(out, path, findings, written), error=error)
+
+
+def _show_import(out: Output, path: Path, findings: list[Any], written: str | None) -> None:
+    from lilypad_agents.execution.display import printable
+
+    for finding in findings:
+        place = f"{path.name}:{finding.line}" if finding.line else path.name
+        where = f" {finding.path}:" if finding.path else ""
+        fix = f" {finding.fix}" if finding.fix else ""
+        out.print(printable(f"{place}: {finding.severity}: {finding.code}:{where} {finding.message}.{fix}"))
+    if written is not None:
+        out.print(f"Wrote {written}")
+        out.note("Next: `lilypad module lint`, which names what is still missing.")
 
 
 def _bytes(path: Path) -> bytes:
