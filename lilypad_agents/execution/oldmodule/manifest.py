@@ -39,6 +39,7 @@ def build_manifest(jobs: Sequence[Job], branches: Sequence[str], substituter: Su
     if resources["gpuCount"] or any("date" == item.value for item in found.args):
         report.add("output-varies", 0, "", "results may differ between machines: GPU or clock", "Choose a comparison policy; `lilypad module certify` shows what varies.")
     _network(job, report)
+    files = _files(job, report)
     return {
         "schema": SCHEMA_ID,
         "name": origin.name,
@@ -47,7 +48,7 @@ def build_manifest(jobs: Sequence[Job], branches: Sequence[str], substituter: Su
         "licence": {"code": "NOASSERTION"},
         "importedFrom": _imported_from(origin),
         "inputs": _inputs(list(substituter.inputs.values())),
-        "files": _files(job, report),
+        "files": files,
         **_engine(job, found, origin, report),
         "outputs": {},
         "seed": {"policy": "none"},
@@ -62,7 +63,7 @@ def build_manifest(jobs: Sequence[Job], branches: Sequence[str], substituter: Su
             "outputFiles": 1_000,
             "processes": 1 if job.is_wasm else 256,
         },
-        "examples": [{"inputs": _example(list(substituter.inputs.values())), "expect": {"exitCode": 0}}],
+        "examples": [_example(list(substituter.inputs.values()), files)],
     }
 
 
@@ -139,8 +140,11 @@ def _inputs(uses: list[InputUse]) -> dict[str, Any]:
     return {**schema, "required": required} if required else schema
 
 
-def _example(uses: list[InputUse]) -> dict[str, str]:
-    return {use.name: "example" for use in uses if not use.optional and use.default is None}
+def _example(uses: list[InputUse], files: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the author has to make real: a value for each required input, a file for each required slot."""
+    inputs = {use.name: "example" for use in uses if not use.optional and use.default is None}
+    given = {slot["name"]: f"examples/{slot['name']}" for slot in files if slot["required"]}
+    return {"inputs": inputs, **({"files": given} if given else {}), "expect": {"exitCode": 0}}
 
 
 def _files(job: Job, report: Report) -> list[dict[str, Any]]:
