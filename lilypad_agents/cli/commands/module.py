@@ -58,7 +58,7 @@ def show(out: Output, creator: Creator, reference: str) -> None:
     found = creator.session.modules.resolve(reference, newest=True)
     manifest = found.manifest
     inputs = _inputs(manifest.inputs)
-    line = _line(creator, bytes(found.version_id))
+    lineage = _line(creator, bytes(found.version_id))
     vouching = [
         f"{trusted.name} as {label}"
         for trusted in creator.session.lists
@@ -79,8 +79,8 @@ def show(out: Output, creator: Creator, reference: str) -> None:
         metering = manifest.metering
         out.print(f"metering  {metering.kind}" + (f", one unit is {metering.per} of {metering.schedule}" if metering.kind != "none" else ""))
         out.print(f"royalty   {manifest.royalty_bps / 100:g} %")
-        for place, item in enumerate(line):
-            parent = f", gives its parent {item['parentShareBps'] / 100:g} %" if place + 1 < len(line) else ""
+        for place, item in enumerate(lineage):
+            parent = f", gives its parent {item['parentShareBps'] / 100:g} %" if place + 1 < len(lineage) else ""
             out.print(f"{'line' if place == 0 else '':<10}{item['name']}{parent}, asks {item['forkShareBps'] / 100:g} % of its forks")
         for name in vouching:
             out.print(f"listed    {printable(name)}")
@@ -95,7 +95,7 @@ def show(out: Output, creator: Creator, reference: str) -> None:
         "manifestCid": str(found.manifest_cid),
         "foundBy": found.found_by,
         "deprecated": found.deprecated,
-        "line": line,
+        "line": lineage,
         "lists": vouching,
         "terms": found.terms.to_json(),
         "manifest": dict(manifest.document),
