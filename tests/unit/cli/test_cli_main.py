@@ -79,6 +79,8 @@ def test_commands__of_the_issue__exist() -> None:
     wanted = "devnet up|devnet down|devnet status|devnet reset|run|quote|job list|job show|job wait|job logs|job fetch|job cancel|job accept|job resume"
     wanted += "|module list|module show|module run|account list|account new|account import|account show|deposit|withdraw|balance|doctor|config show"
     wanted += "|provider start|provider status|provider why|provider earnings|provider drain|solver start|solver status"
+    for group, names in (("module", "new import lint test certify pack publish deprecate search fork earnings claim"), ("list", "create add remove publish show")):
+        wanted += "".join(f"|{group} {name}" for name in names.split())
     assert set(wanted.split("|")) <= paths
 
 
