@@ -31,6 +31,7 @@ from lilypad_agents.chain.rpc import Rpc, RpcConfig
 from lilypad_agents.chain.types import ChainId, Notify, Wei, silent
 from lilypad_agents.content.cid import Cid
 from lilypad_agents.content.client import Source, fetch_blocking
+from lilypad_agents.content.errors import BlockMismatch, BlockMissing, InvalidBlock
 from lilypad_agents.content.limits import Limits
 from lilypad_agents.content.store import LocalStore
 from lilypad_agents.errors import ConfigurationError, LilypadError
@@ -207,11 +208,15 @@ class Session:
         return self.fetch_public(cid, Limits(max_bytes=MAX_MANIFEST_BYTES, max_entries=1, max_depth=1))
 
     def fetch_public(self, cid: Cid, limits: Limits) -> bytes:
-        """A public file in one piece."""
+        """A public file in one piece. A copy here that was damaged is never used: the store drops it, and it is fetched anew."""
         from lilypad_agents.content.reader import read_file
 
-        if not self.store.has(cid) or not cid.is_raw:
-            fetch_blocking(self.store, cid, self.sources, limits=limits, seconds=_FETCH_S)
+        if self.store.has(cid) and cid.is_raw:
+            try:
+                return read_file(self.store, cid, limits.max_bytes)
+            except (BlockMissing, InvalidBlock, BlockMismatch):
+                pass
+        fetch_blocking(self.store, cid, self.sources, limits=limits, seconds=_FETCH_S)
         return read_file(self.store, cid, limits.max_bytes)
 
 
