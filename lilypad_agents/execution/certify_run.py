@@ -21,6 +21,7 @@ from lilypad_agents.execution.wasm import WasmEngine
 
 
 def main(arguments: list[str]) -> int:
+    sandbox.leave_network()
     raw = Path(arguments[0]).read_bytes()
     plan = json.loads(arguments[3])
     if plan["cpus"]:

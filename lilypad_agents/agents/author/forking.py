@@ -42,13 +42,15 @@ def write_fork(
     document: dict[str, Any] = copy.deepcopy(dict(parent.document))
     for key in _NOT_INHERITED:
         document.pop(key, None)
-    program = _free_path(_PROGRAM, artifacts)
+    if MANIFEST_NAME in artifacts:
+        raise UsageError(f"The module has a file named {MANIFEST_NAME} of its own; it cannot be a source folder.")
+    program, examples = _free_path(_PROGRAM, artifacts), _free_path("examples", artifacts)
     document |= {"name": name or parent.name, "version": FIRST_VERSION, "parent": parent_id, "royaltyBps": 0}
     document["wasm"] = {**document["wasm"], "module": program}
     written: dict[str, bytes] = {program: wasm, **artifacts}
     for index, example in enumerate(document["examples"]):
         for slot, cid in example.get("files", {}).items():
-            path = f"examples/{index}/{slot}"
+            path = f"{examples}/{index}/{slot}"
             written[path], example["files"][slot] = files[cid], path
     parse_manifest(document, source=True)
     written[MANIFEST_NAME] = (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
@@ -60,4 +62,6 @@ def write_fork(
 
 
 def _free_path(path: str, taken: Mapping[str, bytes]) -> str:
-    return path if path not in taken else _free_path(f"_{path}", taken)
+    """`path`, or with underscores before it until no file of the module is that, or lies below it."""
+    is_taken = any(other == path or other.startswith(path + "/") for other in taken)
+    return _free_path(f"_{path}", taken) if is_taken else path

@@ -7,11 +7,15 @@ from pathlib import Path
 
 from lilypad_agents.agents.author.errors import ImportRefused, TargetTaken
 from lilypad_agents.errors import ConfigurationError, UsageError
+from lilypad_agents.execution.cache import write_atomically
+from lilypad_agents.execution.errors import ResultRefused
 from lilypad_agents.execution.oldmodule.importer import MAX_BYTES, Imported
 from lilypad_agents.execution.oldmodule.report import Finding
 from lilypad_agents.execution.pack import MANIFEST_NAME
+from lilypad_agents.execution.plainfile import read_plain
 
 OLD_NAME = "lilypad_module.json.tmpl"
+_MOST_REFS = 16 * 2**20
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPOSITORY = re.compile(r"(?:https?://)?[\w.-]+\.[a-z]+/[\w./-]+(?::[\w./-]+)?")
 # An image without its id cannot be published, but the manifest is whole but for that: lint names the field.
@@ -29,10 +33,11 @@ def read_old(source: str) -> tuple[bytes, Path]:
             hint="Clone it (`git clone --depth 1 -b REF URL`), then import the folder.",
         )
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1), path
+        return read_plain(path, MAX_BYTES), path
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from None
+    except ResultRefused as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.message}.", hint="It is a plain file of at most 64 KiB, no link.") from None
 
 
 def module_name(path: Path) -> str:
@@ -46,25 +51,29 @@ def commit_of(folder: Path) -> tuple[str | None, str | None]:
     """(branch or tag, commit) of a git checkout, read from its plain files; None for what is not known. Runs no git."""
     git = folder.absolute() / ".git"
     try:
-        head = (git / "HEAD").read_text(encoding="ascii").strip()
+        head = _small(git / "HEAD").strip()
         if _COMMIT.fullmatch(head):
             return None, head
         ref = head.removeprefix("ref: ")
         if not re.fullmatch(r"refs/[\w./-]+", ref) or ".." in ref:
             return None, None
         loose = git.joinpath(*ref.split("/"))
-        found = loose.read_text(encoding="ascii").strip() if loose.is_file() else _packed(git, ref)
-    except (OSError, UnicodeDecodeError):
+        found = _small(loose).strip() if loose.is_file() else _packed(git, ref)
+    except (OSError, UnicodeDecodeError, ResultRefused):
         return None, None
     return ref.rpartition("/")[2], found if found and _COMMIT.fullmatch(found) else None
 
 
 def _packed(git: Path, ref: str) -> str | None:
-    for line in (git / "packed-refs").read_text(encoding="ascii").splitlines():
+    for line in _small(git / "packed-refs").splitlines():
         commit, _, name = line.partition(" ")
         if name == ref:
             return commit
     return None
+
+
+def _small(path: Path) -> str:
+    return read_plain(path, _MOST_REFS).decode("ascii")
 
 
 def blocking(imported: Imported) -> list[Finding]:
@@ -81,11 +90,11 @@ def refusal_of(imported: Imported) -> ImportRefused | None:
 
 
 def write_imported(imported: Imported, folder: Path) -> Path:
-    """Writes the manifest. Raises TargetTaken when there is another one."""
+    """Writes the manifest. Raises TargetTaken when there is another one, or a link: an old module's folder is a stranger's."""
     path = folder / MANIFEST_NAME
     data = imported.manifest_bytes()
-    if path.exists() and path.read_bytes() != data:
+    if path.is_symlink() or path.exists() and (not path.is_file() or path.read_bytes() != data):
         raise TargetTaken(f"{path} exists and is another one.", path=str(path))
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    write_atomically(path, data)
     return path

@@ -13,6 +13,8 @@ from lilypad_agents.agents.runtime.lists import LIST_EVENTS, ListReference, List
 from lilypad_agents.protocol.ids import VersionId, hex_of
 from lilypad_agents.protocol.terms import ModuleTerms
 
+_AT_ONCE = 200  # topics in one request
+
 
 @dataclass(frozen=True)
 class ChainList:
@@ -51,10 +53,11 @@ def read_list(chain: CreatorChain, reference: ListReference) -> ChainList:
 
 
 def terms_by_version(chain: CreatorChain, versions: Iterable[VersionId]) -> Mapping[VersionId, ModuleTerms]:
-    """Published terms of many versions in one request; what does not hash to its version is left out."""
+    """Published terms of many versions, in few requests; what does not hash to its version is left out."""
     wanted = sorted(set(versions))
-    if not wanted:
-        return {}
-    events = chain.registry_events(("VersionPublished",), [[hex_of(version) for version in wanted]])
-    found = {VersionId(event.args["version"]): terms_in(event) for event in events}
+    found: dict[VersionId, ModuleTerms] = {}
+    for start in range(0, len(wanted), _AT_ONCE):
+        topics = [hex_of(version) for version in wanted[start : start + _AT_ONCE]]
+        for event in chain.registry_events(("VersionPublished",), [topics]):
+            found[VersionId(event.args["version"])] = terms_in(event)
     return {version: terms for version, terms in found.items() if terms.id == version}

@@ -16,7 +16,7 @@ import wasmtime
 from lilypad_agents.agents.author.certify import EXACT, LEANING, MACHINE, OPT_LEVELS, VARIES, certify
 from lilypad_agents.agents.author.errors import TargetTaken
 from lilypad_agents.agents.author.forking import write_fork
-from lilypad_agents.agents.author.importing import commit_of, module_name
+from lilypad_agents.agents.author.importing import OLD_NAME, commit_of, module_name, read_old, refusal_of, write_imported
 from lilypad_agents.agents.author.packing import write_pack
 from lilypad_agents.agents.author.runs import example_spec, local_module, pack_source, run_examples
 from lilypad_agents.agents.author.template import write_template
@@ -27,12 +27,13 @@ from lilypad_agents.content.transfer import import_car
 from lilypad_agents.content.cid import Cid
 from lilypad_agents.content.limits import Limits
 from lilypad_agents.content.reader import read_tree
-from lilypad_agents.errors import UsageError
+from lilypad_agents.errors import ConfigurationError, UsageError
 from lilypad_agents.execution.errors import ManifestInvalid
 from lilypad_agents.execution.job import JobSpec
 from lilypad_agents.execution.job import Limits as RunLimits
 from lilypad_agents.execution.lint import Severity, lint
 from lilypad_agents.execution.manifest import parse_manifest
+from lilypad_agents.execution.oldmodule.importer import Origin, import_module
 from lilypad_agents.protocol.ids import hex_of
 
 PROJECT = Path(__file__).resolve().parents[4]
@@ -224,6 +225,23 @@ def test_fork__of_a_module_with_files__packs_to_the_same_program_with_its_parent
         write_fork(tmp_path / "fork", parent.manifest, parent_id, parent.wasm, {}, files)
 
 
+def test_fork__files_that_would_cover_each_other__are_kept_apart(tmp_path: Path) -> None:
+    """A hostile parent: its own files named like those that a fork writes."""
+    parent = pack_source(Path(shutil.copytree(PROJECT / "modules" / "wordcount", tmp_path / "source")), PUBLISHER)
+    files = {cid: parent.contents[cid] for example in parent.manifest.examples for cid in example.files.values()}
+    hostile = {"main.wasm": b"not it", "examples": b"a file", "_examples/0": b"another"}
+    document = dict(parent.manifest.document) | {
+        "artifacts": [{"path": path, "cid": content_cid(data), "bytes": len(data)} for path, data in hostile.items()]
+    }
+    manifest = parse_manifest(document)
+    write_fork(tmp_path / "fork", manifest, "0x" + "22" * 32, parent.wasm, hostile, files)
+    fork = pack_source(tmp_path / "fork", PUBLISHER)
+    assert fork.wasm == parent.wasm and fork.artifacts == hostile
+    with pytest.raises(UsageError, match="lilypad_module.json"):
+        write_fork(tmp_path / "other", manifest, "0x" + "22" * 32, parent.wasm, {"lilypad_module.json": b"{}"}, files)
+    assert not (tmp_path / "other").exists()
+
+
 # ---- certificates
 
 CLOCK = """(module (import "wasi_snapshot_preview1" "clock_time_get" (func $c (param i32 i64 i32) (result i32)))
@@ -310,6 +328,59 @@ def test_commit__of_a_checkout__is_read_from_plain_files(tmp_path: Path) -> None
     assert commit_of(tmp_path) == (None, None)
     (git / "HEAD").write_text(commit)
     assert commit_of(tmp_path) == (None, commit)
+
+
+OLD = '{"Docker": {"Image": "x", "Entrypoint": ["a"]}}'
+
+
+def test_import__folder_of_a_stranger__links_and_pipes_reach_nothing(tmp_path: Path) -> None:
+    """flt:S10: a cloned repository may hold links to anywhere."""
+    folder, outside = tmp_path / "repo", tmp_path / "outside.json"
+    folder.mkdir()
+    (folder / OLD_NAME).write_text(OLD)
+    raw, path = read_old(str(folder))
+    imported = import_module(raw, Origin("x"))
+    (folder / "lilypad_module.json").symlink_to(outside)
+    with pytest.raises(TargetTaken):
+        write_imported(imported, folder)
+    assert not outside.exists()
+    (folder / "lilypad_module.json").unlink()
+    assert write_imported(imported, folder) == write_imported(imported, folder) == folder / "lilypad_module.json"
+    (folder / "lilypad_module.json").write_text("{}")
+    with pytest.raises(TargetTaken):
+        write_imported(imported, folder)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ConfigurationError, match="no plain file"):
+        read_old(str(folder))
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+    with pytest.raises(ConfigurationError):
+        read_old(str(folder))
+    path.unlink()
+    path.write_bytes(b" " * 65_537)
+    with pytest.raises(ConfigurationError, match="65537 bytes"):
+        read_old(str(folder))
+    (folder / ".git").mkdir()
+    os.mkfifo(folder / ".git" / "HEAD")
+    assert commit_of(folder) == (None, None)
+
+
+@pytest.mark.parametrize("source", ["github.com/someone/lilypad-module-x:v1", "https://github.com/someone/x"])
+def test_import__repository__is_not_fetched_and_says_how_to(source: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_old(source)
+    assert "git clone" in caught.value.way_out
+
+
+def test_import__image_by_tag_alone__still_gives_a_manifest_that_lint_refuses(tmp_path: Path) -> None:
+    imported = import_module(OLD.encode(), Origin("x"))
+    assert refusal_of(imported) is None
+    write_imported(imported, tmp_path)
+    assert errors(tmp_path) == {"container.imageId": "manifest-invalid"}
+    worse = import_module(OLD.replace('"a"', '"{{.X}}"').encode(), Origin("x"))
+    found = refusal_of(worse)
+    assert found is not None and found.figures["errors"] == ["unsupported-template"]
 
 
 def test_module_name__from_the_folder(tmp_path: Path) -> None:
