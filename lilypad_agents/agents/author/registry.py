@@ -82,7 +82,7 @@ class ModuleRegistry:
         return [found for event in events if (found := _publication(event)) is not None]
 
     def publication(self, version: bytes) -> Publication | None:
-        return next(iter(self.publications(version=version)), None)
+        return next((item for item in self.publications(version=version) if item.id == version), None)
 
     def record(self, version: bytes) -> Record | None:
         """None for a version that was never registered."""
