@@ -16,6 +16,7 @@ from lilypad_agents.execution.compare import SUPPORTED_POLICIES
 from lilypad_agents.execution.errors import ContentMismatch, ManifestInvalid, ModuleBroken
 from lilypad_agents.execution.job import MIB
 from lilypad_agents.execution.manifest import Manifest
+from lilypad_agents.execution.oldmodule.substitution import MOST_CHARACTERS as _IMPORTED_CHARACTERS
 from lilypad_agents.execution.pack import PackedModule, load_source, pack
 from lilypad_agents.execution.prepare import ContentCid
 from lilypad_agents.execution.schedule import FUEL_SCHEDULE
@@ -119,6 +120,8 @@ def _inputs(manifest: Manifest) -> Iterator[Finding]:
         if name in used and schema.get("type") == "string" and most * _UTF8_BYTES > MAX_VALUE_BYTES:
             message = f"{most} characters may be {most * _UTF8_BYTES} bytes, an argument holds {MAX_VALUE_BYTES}"
             yield _error("input-too-long", f"{field}.maxLength", message, f"Write at most {MAX_VALUE_BYTES // _UTF8_BYTES}, or read /inputs/inputs.json.")
+        if "importedFrom" in manifest.document and schema.get("type") == "string" and most == _IMPORTED_CHARACTERS:
+            yield Finding("input-loose", Severity.NOTE, field, "was imported as any text", "Give it its own type and bounds: a number, an enum, a pattern.")
         if not schema.get("description"):
             yield Finding("input-undescribed", Severity.WARNING, f"{field}.description", "is missing", "Say what the input means.")
         if name not in used and name != manifest.seed.input:

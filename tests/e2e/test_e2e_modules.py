@@ -152,6 +152,23 @@ def test_publish__broken_off_at_any_step__is_finished_by_repeating(network: Netw
         assert plan_publication(session, folder).registered
 
 
+def test_publish__by_the_names_operator__pays_the_owner_and_nobody_else(network: Network, folder: Path) -> None:
+    """beh:G8: an operator publishes under the owner's name; royalties go through the registry, whatever it would like."""
+    owner, operator = address_of(ROLES["creator2"]), address_of(ROLES["creator3"])
+    with author(network, "creator2") as session:
+        first = published(session, folder)
+        name = ModuleRegistry(session.chain).name(first.terms.publisher, first.manifest.name)
+        session.wallet.registry(f"operator:{hex_of(name.id)}", "setOperator", name.id, operator)
+    edit(folder, version="v0.2.0", publisher=owner, royaltyBps=100)
+    with author(network, "creator3") as session:
+        with pytest.raises(ManifestInvalid, match="royaltyTo"):
+            plan_publication(session, edit(folder, royaltyTo=operator))
+        second = published(session, edit(folder, royaltyTo=None))
+        assert (second.terms.publisher, second.terms.royalty_to) == (owner, ModuleRegistry(session.chain).address)
+    with author(network, "creator4") as session, pytest.raises(NameOwned):
+        plan_publication(session, edit(folder, version="v0.3.0"))
+
+
 def test_run__own_module_by_its_full_name__is_paid_and_its_content_is_what_was_published(network: Network, folder: Path) -> None:
     """beh:K6 beh:K12: also when the copy on this machine was changed behind the store's back."""
     with author(network, "creator2") as session:

@@ -18,7 +18,7 @@ from lilypad_agents.agents.author.errors import TargetTaken
 from lilypad_agents.agents.author.forking import write_fork
 from lilypad_agents.agents.author.importing import OLD_NAME, commit_of, module_name, read_old, refusal_of, write_imported
 from lilypad_agents.agents.author.packing import write_pack
-from lilypad_agents.agents.author.runs import example_spec, local_module, pack_source, run_examples
+from lilypad_agents.agents.author.runs import example_spec, local_module, pack_source, run_all, run_examples
 from lilypad_agents.agents.author.template import write_template
 from lilypad_agents.agents.creator.terms import terms_of
 from lilypad_agents.agents.provider.results import content_cid
@@ -28,7 +28,7 @@ from lilypad_agents.content.cid import Cid
 from lilypad_agents.content.limits import Limits
 from lilypad_agents.content.reader import read_tree
 from lilypad_agents.errors import ConfigurationError, UsageError
-from lilypad_agents.execution.errors import ManifestInvalid
+from lilypad_agents.execution.errors import InputsInvalid, ManifestInvalid
 from lilypad_agents.execution.job import JobSpec
 from lilypad_agents.execution.job import Limits as RunLimits
 from lilypad_agents.execution.lint import Severity, lint
@@ -161,6 +161,33 @@ def test_lint__warnings_and_notes__are_no_errors(folder: Path) -> None:
     edit(folder, "x-mine", {"any": "thing"})
     found = {finding.code: finding.severity for finding in lint(folder, content_cid=content_cid)}
     assert found == {"licence-missing": Severity.WARNING, "royalty-account": Severity.NOTE, "own-key": Severity.NOTE}
+
+
+def test_lint__inputs_that_were_imported__should_get_their_own_types(folder: Path) -> None:
+    edit(folder, "importedFrom", {"path": "lilypad_module.json.tmpl", "flags": ["raw-substitution"]})
+    edit(folder, "inputs.properties.Name.maxLength", 32_768)
+    assert [(item.code, item.field) for item in lint(folder, content_cid=content_cid)] == [("input-loose", "inputs.properties.Name")]
+
+
+# ---- inputs reach the program as values
+
+
+@pytest.mark.parametrize("value", ['"', "it's", "a\nb\r\t", "{{.Name}} {{ subst \"%s\" . }}", '{"input": "Name"}', "$(id) `id`", "../../x", "\U0001f404", ""])
+def test_inputs__quotes_newlines_and_template_syntax__are_the_programs_own_bytes(folder: Path, value: str) -> None:
+    """beh:K2 flt:S11"""
+    packed = pack_source(folder)
+    job = example_spec(local_module(packed), replace(packed.manifest.examples[0], inputs={"Name": value}), {})
+    assert job.args == ("hello", value) and job.env == ()
+    (result,) = run_all([job])
+    assert result.stdout == b"Hello, " + value.encode() + b"!\n"
+
+
+@pytest.mark.parametrize("value", ["x" * 1_000_000, "x" * 201, "a\0b", 5, None, ["x"], {"x": 1}, "\ud800"])
+def test_inputs__too_long_or_of_another_type__are_refused_before_the_run(folder: Path, value: Any) -> None:
+    """beh:K5"""
+    packed = pack_source(folder)
+    with pytest.raises(InputsInvalid, match="Name|inputs"):
+        example_spec(local_module(packed), replace(packed.manifest.examples[0], inputs={"Name": value}), {})
 
 
 # ---- examples
