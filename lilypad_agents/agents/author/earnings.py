@@ -57,7 +57,7 @@ class Earnings:
 
 
 class EarningsBook:
-    """Earnings of versions, for one account; the chain is read once."""
+    """Earnings of versions, for one account. Reads every publication and every deal's opening once: cost grows with both."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -52,6 +52,26 @@ def read_list(chain: CreatorChain, reference: ListReference) -> ChainList:
     return ChainList(reference, state, AliasList(name, MappingProxyType({}), MappingProxyType(modules)))
 
 
+def versions_behind(chain: CreatorChain, roots: Iterable[bytes]) -> dict[bytes, frozenset[VersionId]]:
+    """What the curated lists held whose curators published these roots; roots of no list are left out.
+
+    Nothing has to be trusted for it: a root that its versions do not give is left out too.
+    """
+    wanted = sorted(set(roots))[:_AT_ONCE]
+    if not wanted:
+        return {}
+    events = chain.registry_events(("ListRootPublished",), [None, [hex_of(root) for root in wanted]])
+    lists = sorted({bytes(event.args["list"]) for event in events})[:_AT_ONCE]
+    found: dict[bytes, frozenset[VersionId]] = {}
+    states: dict[bytes, ListState] = {}
+    for event in chain.registry_events(LIST_EVENTS, [[hex_of(item) for item in lists]]) if lists else ():
+        state = states.setdefault(bytes(event.args["list"]), ListState())
+        state.take(event)
+        if event.name == "ListRootPublished" and state.is_sound and state.root in wanted:
+            found[state.root] = state.versions
+    return found
+
+
 def terms_by_version(chain: CreatorChain, versions: Iterable[VersionId]) -> Mapping[VersionId, ModuleTerms]:
     """Published terms of many versions, in few requests; what does not hash to its version is left out."""
     wanted = sorted(set(versions))

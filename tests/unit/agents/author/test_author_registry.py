@@ -20,7 +20,7 @@ from lilypad_agents.agents.author.publishing import _push_to_ipfs
 from lilypad_agents.agents.author.registry import MOST_ANCESTORS, ModuleRegistry
 from lilypad_agents.agents.author.runs import pack_source
 from lilypad_agents.agents.author.template import write_template
-from lilypad_agents.agents.creator.chainlists import read_list
+from lilypad_agents.agents.creator.chainlists import read_list, versions_behind
 from lilypad_agents.agents.creator.errors import ListBroken, ListUnknown
 from lilypad_agents.agents.runtime.lists import Entry, list_id, parse_list, replay, root_of
 from lilypad_agents.content.car import CarDecoder
@@ -48,10 +48,13 @@ class Node:
         self.registry = SimpleNamespace(address=address_of(0x4E6), call=lambda name, *_: (CURATOR, root))
 
     def registry_events(self, names: tuple[str, ...], topics: Any = ()) -> list[Log]:
-        wanted = topics[0] if topics else None
         found = [log for log in self.logs if log.name in names]
-        if isinstance(wanted, list):
-            found = [log for log in found if hex_of(log.args["version"]) in wanted]
+        keys = {"VersionPublished": ("version", "name"), "ListRootPublished": ("list", "root")}
+        for log in list(found):
+            for key, wanted in zip(keys.get(log.name, ("list",)), topics, strict=False):
+                if isinstance(wanted, list) and hex_of(log.args[key]) not in wanted:
+                    found.remove(log)
+                    break
         return found
 
 
@@ -177,6 +180,18 @@ def test_read_list__that_does_not_fit_itself__is_refused(logs: tuple[Log, ...], 
     """beh:G10 flt:S14"""
     with pytest.raises(error):
         read_list(Node(*logs, root=root), LIST)  # type: ignore[arg-type]
+
+
+def test_versions_behind__roots_that_offers_name__are_proved_by_the_lists_events() -> None:
+    """beh:G10: also of an earlier state of a list, and never of a root that its entries did not give."""
+    first, both = root_of([ONE.id]), root_of([ONE.id, TWO.id])
+    node = Node(
+        CREATED, added(ONE, "a:1"), event("ListRootPublished", root=first), added(TWO, "b:1"), event("ListRootPublished", root=both),
+        event("ListRootPublished", root=b"\x66" * 32),
+    )  # fmt: skip
+    found = versions_behind(node, [first, both, b"\x66" * 32, b"\x77" * 32])  # type: ignore[arg-type]
+    assert found == {first: {ONE.id}, both: {ONE.id, TWO.id}}
+    assert versions_behind(node, []) == {}  # type: ignore[arg-type]
 
 
 def test_draft__written_and_read__is_the_same() -> None:
