@@ -14,10 +14,10 @@ import pytest
 from lilypad_agents.agents.author.curating import Curator
 from lilypad_agents.agents.author.earnings import EarningsBook, claim
 from lilypad_agents.agents.author.errors import LineageRefused, ListRefused, LintFailed, NameOwned, VersionTaken
-from lilypad_agents.agents.author.publishing import Plan, plan_publication, publish
+from lilypad_agents.agents.author.publishing import Plan, deprecate, plan_publication, publish
 from lilypad_agents.agents.author.registry import ModuleRegistry
 from lilypad_agents.agents.author.template import write_template
-from lilypad_agents.agents.creator.errors import ListBroken, ListUnknown
+from lilypad_agents.agents.creator.errors import ListBroken, ListUnknown, ModuleUnknown
 from lilypad_agents.agents.creator.session import Session
 from lilypad_agents.agents.creator.settings import CreatorSettings
 from lilypad_agents.agents.runtime.lists import root_of
@@ -248,14 +248,13 @@ def test_deprecate__a_version__is_said_everywhere_and_never_twice(network: Netwo
     """beh:G6"""
     with author(network, "creator2") as session:
         plan = published(session, folder)
-    stranger = network.lilypad("module", "deprecate", plan.full_name, "--yes", "--account", "creator3", "--json")
-    assert (stranger.code, stranger.json["error"]["code"]) == (10, "name-owned")
+    with author(network, "creator3") as session, pytest.raises(NameOwned):
+        deprecate(session, plan.version, "not mine")
     done = network.lilypad("module", "deprecate", plan.full_name, "--note", "use another", "--yes", "--account", "creator2", "--json")
     assert done.code == 0 and done.data["transaction"]
-    again = network.lilypad("module", "deprecate", plan.full_name, "--account", "creator2", "--json")
-    assert (again.code, again.data["alreadyDeprecated"]) == (0, True)
-    search = network.lilypad("module", "search", plan.manifest.name, "--json")
-    assert search.data["modules"] == []
+    with author(network, "creator2") as session:
+        assert deprecate(session, plan.version, "again") is None
+        assert session.modules.resolve(plan.full_name).deprecated
     everything = network.lilypad("module", "search", plan.manifest.name, "--all", "--json")
     assert [row["deprecated"] for row in everything.data["modules"]] == [True]
 
@@ -291,9 +290,11 @@ def test_list__noted_and_published__resolves_names_and_says_who_vouched(network:
     found = network.lilypad("module", "show", "hi:v1", "--json", env=trusting)
     assert (found.code, found.data["name"]) == (0, plan.full_name)
     assert found.data["foundBy"] == f"the list {curator.reference.text}"
-    assert network.lilypad("module", "show", "hi:v1", "--json").code == 2, "others do not know the name"
-    with author(network, "creator5") as session, pytest.raises(ListRefused, match="curator"):
-        Curator(session, curator.reference.text).remove("hi:v1")
+    with author(network, "creator5") as session:
+        with pytest.raises(ModuleUnknown):
+            session.modules.resolve("hi:v1")
+        with pytest.raises(ListRefused, match="curator"):
+            Curator(session, curator.reference.text).remove("hi:v1")
 
 
 def test_list__root_that_its_entries_do_not_give__is_refused_everywhere(network: Network, folder: Path) -> None:

@@ -16,7 +16,7 @@ from lilypad_agents.agents.author.errors import LineageRefused, LintFailed, Name
 from lilypad_agents.agents.author.packing import Content, contents_of, keep
 from lilypad_agents.agents.author.registry import MOST_ANCESTORS, ModuleRegistry, Publication
 from lilypad_agents.agents.author.runs import pack_source
-from lilypad_agents.agents.creator.errors import ModuleUnknown
+from lilypad_agents.agents.creator.errors import ModuleMismatch, ModuleUnknown
 from lilypad_agents.agents.creator.session import Session
 from lilypad_agents.agents.creator.terms import terms_of
 from lilypad_agents.agents.provider.results import content_cid
@@ -84,7 +84,7 @@ def plan_publication(
 ) -> Plan:
     """Checks everything that could be refused later. `parent_share_bps` None: the least that the parent asks.
 
-    Raises LintFailed, ManifestInvalid, NameOwned, VersionTaken, LineageRefused, ConfigurationError.
+    Raises LintFailed, ManifestInvalid, NameOwned, VersionTaken, LineageRefused, ModuleMismatch, ContractReverted.
     """
     errors = [finding for finding in lint(folder, content_cid=content_cid) if finding.severity is Severity.ERROR]
     if errors:
@@ -171,15 +171,17 @@ def _is_registered(session: Session, terms: ModuleTerms, manifest: Manifest) -> 
     return found is not None
 
 
-def _call(session: Session, plan: Plan) -> tuple[Any, ...]:
+def _call(plan: Plan) -> tuple[Any, ...]:
     return (plan.terms, plan.manifest.name, plan.manifest.version, plan.parent_share_bps, plan.fork_share_bps)
 
 
 def _estimate(session: Session, plan: Plan) -> int:
     """What the node says the registration costs; it runs it, so a refusal of the contract comes here, unpaid."""
     registry = session.chain.registry
-    registry.call("publish", *_call(session, plan), sender=session.account)
-    data = registry.encode("publish", *_call(session, plan))
+    found = registry.call("publish", *_call(plan), sender=session.account)
+    if bytes(found) != plan.version:
+        raise ModuleMismatch(f"The registry would give the id {hex_of(bytes(found))}, not {hex_of(plan.version)}.", found=hex_of(bytes(found)))
+    data = registry.encode("publish", *_call(plan))
     message = {"from": session.account, "to": registry.address, "data": "0x" + data.hex()}
     return int(session.rpc.request("eth_estimateGas", message), 16)
 
@@ -200,7 +202,7 @@ def publish(session: Session, plan: Plan, say: Say = lambda text: None) -> Publi
     ipfs = _push_to_ipfs(session, plan, say)
     if plan.registered:
         return Published(plan, solvers, ipfs, None, 0)
-    receipt = session.wallet.registry(f"publish:{hex_of(plan.version)}", "publish", *_call(session, plan))
+    receipt = session.wallet.registry(f"publish:{hex_of(plan.version)}", "publish", *_call(plan))
     if session.chain.version_of(plan.terms.publisher, plan.manifest.name, plan.manifest.version) != plan.version:
         raise VersionTaken("Another version was registered under this name meanwhile.", ours=hex_of(plan.version))
     return Published(plan, solvers, ipfs, receipt.transaction_hash, receipt.gas_used)

@@ -139,6 +139,8 @@ def pack(out: Output, folder: Path, target: Path, publisher: str | None, royalty
         out.print(table(("what", "bytes", "cid"), [(item.what, item.size, item.cid) for item in contents]))
         if manifest.publisher == NOBODY:
             out.note("Nobody is its publisher: name one with --publisher to get the version id that publishing would give.")
+        if manifest.royalty_bps and royalty_to is None:
+            out.note("Publishing lets the registry divide a royalty: give its address with --royalty-to to get the same version id.")
 
     out.finish(data, show)
 
