@@ -257,6 +257,9 @@ def _earnings_json(creator: Creator, item: Earnings) -> dict[str, Any]:
 
 
 def _show_earnings(out: Output, creator: Creator, found: list[Earnings]) -> None:
+    if not found:
+        out.print("No deal has earned anything yet.")
+        return
     rows = [_earnings_json(creator, item) for item in found]
     keys = ("accrued", "swept", "claimable", "yours", "paid", "paidToYou")
     out.print(table(EARNINGS_HEADINGS, [(row["name"], *(f"{row[key]} {row['token']}" for key in keys)) for row in rows]))
