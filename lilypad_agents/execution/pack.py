@@ -123,4 +123,4 @@ def _read(folder: Path, path: str, field: str) -> bytes:
         return read_plain(folder.joinpath(*parts), MAX_FILE_BYTES)
     except (OSError, ResultRefused, ValueError) as failure:
         reason = failure.strerror if isinstance(failure, OSError) else str(failure)
-        raise ManifestInvalid(field, f"{ascii(path)[1:100]} cannot be read: {reason}") from None
+        raise ManifestInvalid(field, f"{ascii(path)[1:-1][:100]} cannot be read: {reason}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +149,7 @@ def pack(out: Output, folder: Path, target: Path, publisher: str | None, royalty
 @click.command(cls=LilypadCommand, epilog=CERTIFY_EXAMPLES)
 @click.argument("reference", metavar="MODULE")
 @click.option("-n", "--runs", type=click.IntRange(2, 100), default=5, show_default=True, help="Runs of each example.")
-@connection_options
+@functools.partial(connection_options, short=False)
 def certify(out: Output, choice: Choice, reference: str, runs: int) -> None:
     """Run a module's examples again and again under changed circumstances; show the evidence and the determinism class."""
     from lilypad_agents.agents.author.certify import certify as examine
