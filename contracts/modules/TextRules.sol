@@ -46,9 +46,16 @@ library TextRules {
     ) private pure {
         if (part.length == 0 || part.length > most) revert ILilypadModules.TextInvalid(text, offset + part.length);
         uint256 allowed = first;
-        for (uint256 i = 0; i < part.length; i++) {
-            if (allowed >> uint8(part[i]) & 1 == 0) revert ILilypadModules.TextInvalid(text, offset + i);
-            allowed = rest;
+        // Safe: `i` stays below the length, so nothing overflows and only the part itself is read. Half the cost of a checked loop.
+        unchecked {
+            for (uint256 i = 0; i < part.length; i++) {
+                uint256 character;
+                assembly ("memory-safe") {
+                    character := byte(0, calldataload(add(part.offset, i)))
+                }
+                if (allowed >> character & 1 == 0) revert ILilypadModules.TextInvalid(text, offset + i);
+                allowed = rest;
+            }
         }
     }
 }

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +15,9 @@ from lilypad_agents.execution.display import printable
 from lilypad_agents.protocol.ids import hex_of
 
 if TYPE_CHECKING:
+    from lilypad_agents.agents.author.runs import LocalModule
     from lilypad_agents.cli.jobspec import JobWords
     from lilypad_agents.execution.job import RunResult
-    from lilypad_agents.execution.manifest import Manifest
-
-NOBODY_TEXT = "0x" + "00" * 20  # publisher of what is not published
-
-
-@dataclass(frozen=True)
-class _Local:
-    manifest: Manifest
-    version: str  # 0x hex
-    wasm: bytes
-    artifacts: Mapping[str, bytes]
 
 
 def run_local(out: Output, choice: Choice, words: JobWords, folder: Path | None) -> None:
@@ -39,7 +27,7 @@ def run_local(out: Output, choice: Choice, words: JobWords, folder: Path | None)
     from lilypad_agents.agents.creator.rerun import local_spec, run_here
     from lilypad_agents.execution.inputs import make_inputs
 
-    found = _load(choice, words.module)
+    found = load_module(choice, words.module)
     values = parse_values(found.manifest, words.assignments, words.inputs)
     paths = collect_files(found.manifest, words.inputs_path, words.files)
     files = {name: path.read_bytes() for name, path in paths.items()}
@@ -55,23 +43,26 @@ def run_local(out: Output, choice: Choice, words: JobWords, folder: Path | None)
     out.finish(data, lambda: _show(out, result, data), exit_code=code)
 
 
-def _load(choice: Choice, reference: str) -> _Local:
+def load_module(choice: Choice, reference: str) -> LocalModule:
+    """A module by its folder or its name, with all its bytes. Raises as `pack`, or as the resolver does."""
+    from lilypad_agents.agents.author.runs import LocalModule, local_module, pack_source
     from lilypad_agents.agents.creator.references import LocalFolder, parse_reference
-    from lilypad_agents.agents.creator.terms import terms_of
-    from lilypad_agents.execution.pack import pack
 
     parsed = parse_reference(reference)
     if isinstance(parsed, LocalFolder):
-        path = Path(parsed.path).expanduser()
-        packed = pack(path.parent if path.is_file() else path, NOBODY_TEXT, content_cid=_cid)
-        version = hex_of(terms_of(packed.manifest).id)
-        return _Local(packed.manifest, version, packed.wasm, packed.artifacts)
+        return local_module(pack_source(source_folder(parsed.path)))
     from lilypad_agents.agents.creator.runner import fetch_module
 
     with open_creator(choice) as creator:
         module = creator.session.modules.resolve(reference)
         content = fetch_module(creator.session, module.manifest)
-        return _Local(module.manifest, hex_of(module.version_id), content.wasm, content.artifacts)
+        return LocalModule(module.manifest, hex_of(module.version_id), content.wasm, content.artifacts)
+
+
+def source_folder(path: str | Path) -> Path:
+    """The folder of a module's source, which may be named by its manifest too."""
+    found = Path(path).expanduser()
+    return found.parent if found.is_file() else found
 
 
 def _cid(data: bytes) -> str:
@@ -80,39 +71,24 @@ def _cid(data: bytes) -> str:
     return content_cid(data)
 
 
-def _data(found: _Local, result: RunResult) -> dict[str, Any]:
+def _data(found: LocalModule, result: RunResult) -> dict[str, Any]:
     """What a provider's result of the same inputs must agree with; units count where they are priced."""
-    from lilypad_agents.content.importer import tree_cid
+    from lilypad_agents.agents.author.runs import content_of_run, data_id_of
     from lilypad_agents.execution.metering import units
-    from lilypad_agents.execution.result import folders, result_tree
 
     return {
         "module": f"{found.manifest.name}:{found.manifest.version}",
         "version": found.version,
         "exitCode": result.exit_code,
         "exitClass": str(result.exit_class),
-        "dataId": str(tree_cid(folders(result_tree(result)))),
-        "content": hex_of(_content(found.manifest, result)),
+        "dataId": data_id_of(result),
+        "content": hex_of(content_of_run(found.manifest, result)),
         "units": units(found.manifest, result),
         "fuel": result.fuel,
         "wallMs": result.wall_ms,
         "peakMemoryBytes": result.peak_memory,
         "results": None,
     }
-
-
-def _content(manifest: Manifest, result: RunResult) -> bytes:
-    from lilypad_agents.content.importer import tree_cid
-    from lilypad_agents.execution.result import counted_parts, folders
-    from lilypad_agents.protocol.digest import content_of
-    from lilypad_agents.protocol.ids import keccak256
-
-    parts = counted_parts(manifest, result, lambda files: tree_cid(folders(files)).digest)
-    return content_of(
-        None if parts.stdout is None else keccak256(parts.stdout),
-        None if parts.stderr is None else keccak256(parts.stderr),
-        parts.outputs_root,
-    )
 
 
 def _write(result: RunResult, folder: Path) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
 
+_NETWORK = {"metavar": "NAME", "help": "Network: `devnet`, or one with a settings file of yours."}
 _CONNECTION = (
-    click.option("-n", "--network", metavar="NAME", help="Network: `devnet`, or one with a settings file of yours."),
     click.option("--config", type=PATH, metavar="FILE", help="Settings file, instead of a network's."),
     click.option("--account", metavar="NAME", help="Account: a key file's name; on the devnet also a role such as `creator2`."),
     click.option("--password-file", type=PATH, metavar="FILE", help="File whose first line opens the key file."),
@@ -28,8 +28,9 @@ _CONNECTION = (
 )
 
 
-def connection_options(function: F) -> F:
-    """Adds the options and gives the function `choice: Choice` instead."""
+def connection_options(function: F, *, short: bool = True) -> F:
+    """Adds the options and gives the function `choice: Choice` instead. `short` False: no `-n`, which means something else there."""
+    names_of_network = ("-n", "--network") if short else ("--network",)
 
     @functools.wraps(function)
     def wrapped(**values: Any) -> Any:
@@ -37,7 +38,7 @@ def connection_options(function: F) -> F:
         choice = Choice(**{name: values.pop(name) for name in names})
         return function(choice=choice, **values)
 
-    for option in reversed(_CONNECTION):
+    for option in reversed((click.option(*names_of_network, **_NETWORK), *_CONNECTION)):
         wrapped = option(wrapped)
     return wrapped  # type: ignore[return-value]
 

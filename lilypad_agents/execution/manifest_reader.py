@@ -25,7 +25,7 @@ def read_manifest(document: Any, *, source: bool) -> m.Manifest:
     if isinstance(document, dict) and document.get("schema") != m.SCHEMA_ID:
         raise ManifestInvalid("schema", f"must be {m.SCHEMA_ID!r}, the one version that this release knows")
     manifest = read_object(document, "", lambda fields: _manifest(fields, document, source))
-    check_rules(manifest)
+    check_rules(manifest, source=source)
     return manifest
 
 

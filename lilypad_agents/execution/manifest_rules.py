@@ -15,8 +15,8 @@ MAX_WASM_RAM_MIB = 4_096
 MAX_WASM_DISK_MIB = 4_096
 
 
-def check_rules(manifest: Manifest) -> None:
-    """Raises ManifestInvalid for the first contradiction."""
+def check_rules(manifest: Manifest, *, source: bool = False) -> None:
+    """Raises ManifestInvalid for the first contradiction. `source`: who gets the royalty may be filled in when packed."""
     _check_files(manifest)
     _check_templates(manifest)
     _check_seed(manifest)
@@ -25,7 +25,7 @@ def check_rules(manifest: Manifest) -> None:
         _check_wasm(manifest)
     if manifest.resources.gpu_count == 0 and manifest.resources.vram_mib:
         raise ManifestInvalid("resources.vramMib", "is per GPU, and no GPU is asked for")
-    if manifest.royalty_bps and manifest.royalty_to is None:
+    if manifest.royalty_bps and manifest.royalty_to is None and not source:
         raise ManifestInvalid("royaltyTo", "is required when there is a royalty")
     _check_examples(manifest)
 

@@ -38,11 +38,18 @@ def load_source(folder: Path) -> Manifest:
 
 
 def pack(
-    folder: Path, publisher: str, version: str | None = None, *, content_cid: ContentCid = raw_block_cid
+    folder: Path,
+    publisher: str,
+    version: str | None = None,
+    *,
+    royalty_to: str | None = None,
+    content_cid: ContentCid = raw_block_cid,
 ) -> PackedModule:
     """Fills in publisher, version, artefact CID and the CIDs of example files. `publisher`: account, 0x and 40 hex.
 
-    `content_cid` gives a file's CID; the default knows files up to 1 MiB. Raises ManifestInvalid, ContentMismatch.
+    `royalty_to`: who gets the royalty where the source does not say. A `wasm.module` that ends with `.wat` is text, and
+    is assembled. `content_cid` gives a file's CID; the default knows files up to 1 MiB.
+    Raises ManifestInvalid, ContentMismatch.
     """
     folder = Path(folder)
     source = load_source(folder)
@@ -52,29 +59,45 @@ def pack(
         raise ManifestInvalid("publisher", f"is {source.publisher} in the source, but {publisher} publishes")
     contents: dict[str, bytes] = {}
 
-    def keep(path: str, field: str) -> str:
-        data = _read(folder, path, field)
+    def keep(data: bytes) -> str:
         cid = content_cid(data)
         contents[cid] = data
         return cid
 
-    wasm = _read(folder, source.wasm.module, "wasm.module")
-    document = _filled(source, publisher, version, keep)
+    wasm = read_artefact(folder, source.wasm.module)
+    document = _filled(source, publisher, version, royalty_to)
+    document["wasm"]["module"] = keep(wasm)
+    for index, example in enumerate(document["examples"]):
+        if "files" in example:
+            field = f"examples[{index}].files"
+            example["files"] = {n: keep(_read(folder, path, f"{field}.{n}")) for n, path in example["files"].items()}
     artifacts = {item.path: _artifact(folder, item.path, item.cid, contents, content_cid) for item in source.artifacts}
     manifest = parse_manifest(document)
     return PackedModule(manifest, manifest.canonical, manifest.digest, wasm, artifacts, contents)
 
 
-def _filled(source: Manifest, publisher: str, version: str | None, keep: Any) -> dict[str, Any]:
+def _filled(source: Manifest, publisher: str, version: str | None, royalty_to: str | None) -> dict[str, Any]:
     document: dict[str, Any] = copy.deepcopy(dict(source.document))
     document["publisher"] = publisher
     if version is not None:
         document["version"] = version
-    document["wasm"]["module"] = keep(source.wasm.module, "wasm.module")
-    for index, example in enumerate(document["examples"]):
-        if "files" in example:
-            example["files"] = {n: keep(path, f"examples[{index}].files.{n}") for n, path in example["files"].items()}
+    if royalty_to is not None and source.royalty_to is None:
+        document["royaltyTo"] = royalty_to
     return document
+
+
+def read_artefact(folder: Path, path: str) -> bytes:
+    """The wasm of a source folder, assembled when it is text. Raises ManifestInvalid."""
+    data = _read(Path(folder), path, "wasm.module")
+    if not path.endswith(".wat"):
+        return data
+    import wasmtime
+
+    try:
+        return bytes(wasmtime.wat2wasm(data))
+    except (wasmtime.WasmtimeError, UnicodeDecodeError) as failure:
+        problem = " ".join(str(failure).split())[:300]
+        raise ManifestInvalid("wasm.module", f"{ascii(path)[1:-1][:100]} does not assemble: {problem}") from None
 
 
 def example_files(folder: Path, manifest: Manifest, index: int) -> dict[str, bytes]:
@@ -100,4 +123,4 @@ def _read(folder: Path, path: str, field: str) -> bytes:
         return read_plain(folder.joinpath(*parts), MAX_FILE_BYTES)
     except (OSError, ResultRefused, ValueError) as failure:
         reason = failure.strerror if isinstance(failure, OSError) else str(failure)
-        raise ManifestInvalid(field, f"{ascii(path)[1:100]} cannot be read: {reason}") from None
+        raise ManifestInvalid(field, f"{ascii(path)[1:-1][:100]} cannot be read: {reason}") from None

@@ -26,7 +26,7 @@ from lilypad_agents.execution.job import ENGINE_EXIT_CODES, MACHINE_DEPENDENT, E
 from lilypad_agents.execution.schedule import ENGINE_ID, FUEL_SCHEDULE, WASMTIME_VERSION
 from lilypad_agents.execution.wasi import binding
 from lilypad_agents.execution.wasi.ends import GuestExit, HostFault, OutOfFuel, QuotaExceeded
-from lilypad_agents.execution.wasi.host import Host
+from lilypad_agents.execution.wasi.host import STANDARD, Circumstances, Host
 from lilypad_agents.execution.wasi.memfs import walk_files
 
 if TYPE_CHECKING:
@@ -134,13 +134,15 @@ class WasmEngine:
         """
         return self.run_compiled(self.compile(spec.wasm), spec)
 
-    def run_compiled(self, module: wasmtime.Module, spec: JobSpec, *, timer: bool = True) -> RunResult:
+    def run_compiled(
+        self, module: wasmtime.Module, spec: JobSpec, *, timer: bool = True, circumstances: Circumstances = STANDARD
+    ) -> RunResult:
         """Runs a module that `compile` gave; the part that happens inside a job's sandbox.
 
         Without `timer` no thread is started and the caller bounds the wall time, as the fork server does by killing.
         """
-        _check_exports(module, spec.entry)
-        host = Host(spec)
+        check_exports(module, spec.entry)
+        host = Host(spec, circumstances)
         store = wasmtime.Store(self._engine)
         limits = spec.limits
         store.set_limits(
@@ -200,7 +202,8 @@ class _Memory:
         return self.size() * 16 >= self.limit * 15
 
 
-def _check_exports(module: wasmtime.Module, entry: str) -> None:
+def check_exports(module: wasmtime.Module, entry: str) -> None:
+    """Raises ModuleBroken unless the module has a memory and the entry function."""
     exports = {item.name: item.type for item in module.exports}
     if not isinstance(exports.get("memory"), wasmtime.MemoryType):
         raise ModuleBroken("the artefact exports no memory named `memory`")

@@ -24,7 +24,7 @@ PAGES = (
     DOCS / "dapp-developer.md",
 )
 LANGUAGES = {"console", "text", "solidity", "toml", "json", "mermaid"}
-SECONDS = 120.0  # of one page; a page that hangs fails instead of the whole run
+SECONDS = 200.0  # of one page; a page that hangs fails instead of the whole run
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -161,7 +161,7 @@ class CreatorChain:
         topics = [None, "0x" + "00" * 12 + creator[2:].lower()]
         return [DealId(event.args["dealId"]) for event in self._logs(self.core, ("DealAccepted",), topics, since)]
 
-    def _logs(self, contract: Contract, names: tuple[str, ...], topics: list[str | None], since: int | None) -> Iterator[DecodedEvent]:
+    def _logs(self, contract: Contract, names: tuple[str, ...], topics: list[Any], since: int | None) -> Iterator[DecodedEvent]:
         events = {contract.abi.event(name).topic: contract.abi.event(name) for name in names}
         query = {
             "address": contract.address,
@@ -182,7 +182,7 @@ class CreatorChain:
     def published_terms(self, version: VersionId) -> tuple[ModuleTerms, str, str] | None:
         """Terms, name and version text of a registered version, from its publication; None for one that is not there."""
         for event in self._logs(self.registry, ("VersionPublished",), [_topic_of(version)], None):
-            terms = ModuleTerms(*_terms(event.args["terms"]))
+            terms = terms_in(event)
             if terms.id == version:
                 return terms, str(event.args["nameText"]), str(event.args["versionText"])
         return None
@@ -195,6 +195,10 @@ class CreatorChain:
             (VersionId(event.args["version"]), str(event.args["versionText"]))
             for event in self._logs(self.registry, ("VersionPublished",), topics, None)
         ]
+
+    def registry_events(self, names: tuple[str, ...], topics: Sequence[Any] = ()) -> list[DecodedEvent]:
+        """Events of the registry in chain order; `topics` narrows the indexed arguments, as eth_getLogs takes them."""
+        return list(self._logs(self.registry, names, list(topics), None))
 
     def deprecated(self, version: VersionId) -> bool:
         """Whether the publisher marked the version as not for new jobs; False for one that is not registered."""
@@ -218,11 +222,12 @@ def _decoded(events: Mapping[bytes, Event], log: Any) -> DecodedEvent:
         raise RpcError(f"The node sent a malformed log: {error!r}.") from error
 
 
-def _terms(record: Any) -> list[Any]:
-    values = list(record)
+def terms_in(event: DecodedEvent) -> ModuleTerms:
+    """The terms of a VersionPublished event; the caller compares their id with the version."""
+    values = list(event.args["terms"])
     for index in (0, 5, 7):  # publisher, royaltyTo, strategy
         values[index] = checksummed(str(values[index]))
-    return values
+    return ModuleTerms(*values)
 
 
 def _call(to: str, data: bytes) -> Call:

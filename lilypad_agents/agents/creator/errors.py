@@ -147,3 +147,17 @@ class VerificationFailed(LilypadError):
     code = "verification-failed"
     hint = "Nothing was waived or accepted. In a verified pool challenge the result; in pool 0 silence pays the provider."
     exit_code = 41
+
+
+class ListUnknown(UsageError):
+    """No curated list has this name or id."""
+
+    code = "list-unknown"
+    hint = "Write account/name or the list's id; `lilypad list create NAME` makes one of your own."
+
+
+class ListBroken(ConfigurationError):
+    """A curated list's entries do not give the root that its curator published."""
+
+    code = "list-broken"
+    hint = "Do not trust the list; ask its curator to publish it again (`lilypad list publish`)."

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lilypad_agents.agents.creator.chainlists import versions_behind
 from lilypad_agents.agents.creator.quote import Quote, price_offers
 from lilypad_agents.agents.creator.session import Session
 from lilypad_agents.chain.contract import call_many
-from lilypad_agents.protocol.ids import Address, VersionId
+from lilypad_agents.protocol.ids import ZERO, Address, VersionId
 from lilypad_agents.protocol.merkle import MerkleTree
 from lilypad_agents.protocol.offers import JobOffer, ResourceOffer
 from lilypad_agents.protocol.refusals import ChainView, why_not
@@ -69,12 +70,14 @@ def _view(
         floors=floors,
         funds=funds,
         speakers=speakers,
-        lists=_lists(session, module.id),
+        lists=_lists(session, module.id, offers),
     )
 
 
-def _lists(session: Session, version: VersionId) -> dict[bytes, frozenset[VersionId]]:
-    """Lists of modules that can be known without asking anybody: the module alone, and each trusted list as a whole."""
+def _lists(session: Session, version: VersionId, offers: Sequence[ResourceOffer]) -> dict[bytes, frozenset[VersionId]]:
+    """What is behind the roots that offers name: the module alone, each trusted list, and whatever list published the root."""
     known = [frozenset({version})]
     known += [frozenset(alias.terms.id for alias in trusted.modules.values()) for trusted in session.lists]
-    return {bytes(MerkleTree.of(versions).root): versions for versions in known if versions}
+    found = {bytes(MerkleTree.of(versions).root): versions for versions in known if versions}
+    unknown = {bytes(offer.modules) for offer in offers} - found.keys() - {ZERO}
+    return {**found, **versions_behind(session.chain, unknown)}

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 from lilypad_agents.agents.creator.aliases import AliasList
 from lilypad_agents.agents.creator.amounts import Token
 from lilypad_agents.agents.creator.chain import CreatorChain
+from lilypad_agents.agents.creator.chainlists import read_list
 from lilypad_agents.agents.creator.errors import SolverDisagrees
 from lilypad_agents.agents.creator.journal import Journal
 from lilypad_agents.agents.creator.modules import ModuleResolver
 from lilypad_agents.agents.creator.settings import CreatorSettings
 from lilypad_agents.agents.creator.wallet import Wallet
+from lilypad_agents.agents.runtime.lists import parse_list
 from lilypad_agents.agents.runtime.settings import AgentSettings
 from lilypad_agents.chain.deployments import AddressBook
 from lilypad_agents.chain.errors import KeyUnusable
@@ -29,6 +31,7 @@ from lilypad_agents.chain.rpc import Rpc, RpcConfig
 from lilypad_agents.chain.types import ChainId, Notify, Wei, silent
 from lilypad_agents.content.cid import Cid
 from lilypad_agents.content.client import Source, fetch_blocking
+from lilypad_agents.content.errors import BlockMismatch, BlockMissing, InvalidBlock
 from lilypad_agents.content.limits import Limits
 from lilypad_agents.content.store import LocalStore
 from lilypad_agents.errors import ConfigurationError, LilypadError
@@ -138,7 +141,11 @@ class Session:
 
     @cached_property
     def lists(self) -> tuple[AliasList, ...]:
-        return tuple(AliasList.load(Path(path).expanduser()) for path in self.settings.lists)
+        """Each from its file, or from the chain. Raises ConfigurationError, ListUnknown, ListBroken, errors of the chain."""
+        return tuple(
+            AliasList.load(Path(text).expanduser()) if (reference := parse_list(text)) is None else read_list(self.chain, reference).aliases
+            for text in self.settings.lists
+        )
 
     @cached_property
     def modules(self) -> ModuleResolver:
@@ -201,11 +208,15 @@ class Session:
         return self.fetch_public(cid, Limits(max_bytes=MAX_MANIFEST_BYTES, max_entries=1, max_depth=1))
 
     def fetch_public(self, cid: Cid, limits: Limits) -> bytes:
-        """A public file in one piece."""
+        """A public file in one piece. A copy here that was damaged is never used: the store drops it, and it is fetched anew."""
         from lilypad_agents.content.reader import read_file
 
-        if not self.store.has(cid) or not cid.is_raw:
-            fetch_blocking(self.store, cid, self.sources, limits=limits, seconds=_FETCH_S)
+        if self.store.has(cid) and cid.is_raw:
+            try:
+                return read_file(self.store, cid, limits.max_bytes)
+            except (BlockMissing, InvalidBlock, BlockMismatch):
+                pass
+        fetch_blocking(self.store, cid, self.sources, limits=limits, seconds=_FETCH_S)
         return read_file(self.store, cid, limits.max_bytes)
 
 

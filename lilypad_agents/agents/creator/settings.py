@@ -17,7 +17,8 @@ class CreatorSettings(AgentSettings):
 
     network: str = Field(default="", description="name of the network, for people")
     solvers: tuple[str, ...] = Field(default=(), description="addresses of solvers; the first that answers is used")
-    lists: tuple[str, ...] = Field(default=(), description="files of curated lists whose short names are trusted")
+    lists: tuple[str, ...] = Field(default=(), description="curated lists whose short names are trusted: files, or account/name or id of lists on chain")
+    ipfs_api: str = Field(default="", description="IPFS node (address of its RPC) that also gets what you publish")
     results: Path = Field(default=Path("results"), description="folder in which results are written, one below it a deal")
     keys: Path = Field(default=Path("~/.lilypad/keys"), description="folder of key files that `lilypad account` manages")
     match_s: int = Field(default=60, ge=1, le=86_400, description="how long an offer waits for a provider")

@@ -106,6 +106,11 @@ class Wallet:
         with self._outbox() as outbox:
             return self._send(outbox, f"{name}:{hex_of(deal_id)}", self._chain.resolver, name, list(record.words))
 
+    def registry(self, key: str, function: str, *arguments: Any) -> Receipt:
+        """A call of the registry of modules. `key` is natural: the same action is sent once, also by a later command."""
+        with self._outbox() as outbox:
+            return self._send(outbox, key, self._chain.registry, function, *arguments)
+
     def _send(self, outbox: Outbox, key: str, contract: Contract, function: str, *arguments: Any) -> Receipt:
         outbox.submit(key, contract.address, contract.encode(function, *arguments), again_if_failed=True)
         return outbox.wait(key, _MINED_S)

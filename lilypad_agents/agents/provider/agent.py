@@ -29,6 +29,7 @@ from lilypad_agents.agents.provider.workshop import Job, Workshop
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.dealbook import DealView as BookEntry
 from lilypad_agents.agents.runtime.errors import figures_of
+from lilypad_agents.agents.runtime.lists import TrustedLists
 from lilypad_agents.agents.runtime.loop import Observation
 from lilypad_agents.errors import ChainUnreachable, LilypadError
 from lilypad_agents.protocol.deal import DealState
@@ -75,6 +76,7 @@ class ProviderAgent:
     sources: Sources
     desks: Sequence[Desk]
     registry: Registry | None
+    lists: TrustedLists | None
     token: Address
     finished: Callable[[], None] = lambda: None
     tested: bool = True
@@ -118,6 +120,8 @@ class ProviderAgent:
         self.agreements.take(notes, self.workshop.jobs.get)
         self.actor.settle_outcomes(observation.advance.cursor)
         if self.registry is not None and self.registry.follow():
+            self._templates = None
+        if self.lists is not None and self.lists.follow():
             self._templates = None
         self.seeds.look(self.entries.values())
         made = self._act(decide(self.view(), self.settings))
@@ -292,7 +296,8 @@ class ProviderAgent:
         self._against = against
         if self._templates is None:
             known = {} if self.registry is None else self.registry.known
-            self._templates = templates(self.settings, self.machine, known)
+            listed = frozenset() if self.lists is None else self.lists.versions
+            self._templates = templates(self.settings, self.machine, known, listed)
         wanted = Wanted(() if against else tuple(self._templates), self.context.now)
         for desk in self.desks:
             desk.want(wanted)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from lilypad_agents.agents.runtime.lists import parse_list
 from lilypad_agents.agents.runtime.settings import AgentSettings
 from lilypad_agents.protocol.errors import FieldInvalid
 from lilypad_agents.protocol.ids import NOBODY, Address, VersionId, checksummed
@@ -50,7 +51,7 @@ class ModuleRules:
 
 
 class ProviderConfig(BaseModel):
-    """All that a provider decides for itself. An empty `allow` admits any deterministic module; `deny` wins over it."""
+    """All that a provider decides for itself. Without `allow` and `lists` any deterministic module is served; `deny` wins."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
@@ -62,6 +63,7 @@ class ProviderConfig(BaseModel):
     allow_manifests: tuple[str, ...] = Field((), description="manifest digests it serves")
     allow_publishers: tuple[str, ...] = Field((), description="accounts whose modules it serves")
     allow_names: tuple[str, ...] = Field((), description="module names it serves, with or without :version")
+    lists: tuple[str, ...] = Field((), description="curated lists on chain whose modules it serves: account/name, or ids")
     deny_versions: tuple[str, ...] = Field((), description="version ids it never serves")
     deny_manifests: tuple[str, ...] = Field((), description="manifest digests it never serves")
     deny_publishers: tuple[str, ...] = Field((), description="accounts whose modules it never serves")
@@ -101,6 +103,14 @@ class ProviderConfig(BaseModel):
     @classmethod
     def _names(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(_matching(_NAME, value, "name or name:version") for value in values)
+
+    @field_validator("lists")
+    @classmethod
+    def _lists(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            if parse_list(value) is None:
+                raise ValueError(f"{value[:100]!r} is neither account/name nor the id of a list")
+        return values
 
     @field_validator("module_prices")
     @classmethod

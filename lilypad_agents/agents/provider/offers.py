@@ -8,6 +8,7 @@ the withdrawal can do.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from lilypad_agents.agents.provider.capacity import Machine
@@ -60,19 +61,28 @@ class Template:
 
 def needs_registry(config: ProviderConfig) -> bool:
     """Whether offers must list modules by what only the registry knows: names, publishers, what else there is."""
+    if config.lists:
+        return True
     if config.allow.is_empty:
         return bool(config.module_prices) or not config.deny.is_empty
     return bool(config.allow_names or config.allow_publishers or config.allow_manifests) or not config.deny.is_empty
 
 
-def templates(config: ProviderConfig, machine: Machine, known: Mapping[VersionId, KnownModule]) -> list[Template]:
-    """The offers that the settings stand for: one for each pool and price. `known`: what the registry lists, if needed."""
+def templates(
+    config: ProviderConfig,
+    machine: Machine,
+    known: Mapping[VersionId, KnownModule],
+    listed: AbstractSet[VersionId] = frozenset(),
+) -> list[Template]:
+    """The offers that the settings stand for: one for each pool and price. `known`: what the registry lists, if needed;
+    `listed`: what the trusted curated lists hold. With one list and one price an offer names that list's own root.
+    """
     groups: list[tuple[Price, tuple[VersionId, ...] | None]] = []
     if config.allow.is_empty and not needs_registry(config):
         groups.append((config.default_price, None))
     else:
         by_price: dict[tuple[int, int], list[VersionId]] = {}
-        for version in _served(config, known):
+        for version in _served(config, known, listed):
             price = config.price_of(version)
             by_price.setdefault((price.price, price.unit_price), []).append(version)
         groups += [
@@ -85,10 +95,12 @@ def templates(config: ProviderConfig, machine: Machine, known: Mapping[VersionId
     return [Template(pool, price, modules, machine, limits) for pool in config.pools for price, modules in groups]
 
 
-def _served(config: ProviderConfig, known: Mapping[VersionId, KnownModule]) -> set[VersionId]:
+def _served(
+    config: ProviderConfig, known: Mapping[VersionId, KnownModule], listed: AbstractSet[VersionId]
+) -> set[VersionId]:
     """Versions that pass the lists. Those named by their id need no registry; without a list, what is deterministic."""
-    named = {VersionId(bytes.fromhex(text[2:])) for text in config.allow_versions}
-    if config.allow.is_empty:
+    named = {VersionId(bytes.fromhex(text[2:])) for text in config.allow_versions} | listed
+    if config.allow.is_empty and not config.lists:
         named = {version for version, module in known.items() if module.terms.deterministic}
         named |= {VersionId(bytes.fromhex(text[2:])) for text in config.module_prices}
     named |= {version for version, module in known.items() if is_listed(config.allow, module.marks)}

@@ -120,7 +120,8 @@ def _list_refusals(facts: DealFacts, config: ProviderConfig) -> Iterator[Refusal
     if is_listed(config.deny, marks):
         yield Refusal(Reason.MODULE_DENIED, hex_of(facts.deal.module))
     undecided = facts.manifest is None and not _decides(config.allow, facts)
-    if not config.allow.is_empty and not is_listed(config.allow, marks) and not undecided:
+    # What curated lists hold is not in the settings: there the offer's root has decided, which the core checked.
+    if not config.allow.is_empty and not config.lists and not is_listed(config.allow, marks) and not undecided:
         yield Refusal(Reason.MODULE_NOT_ALLOWED, hex_of(facts.deal.module))
 
 

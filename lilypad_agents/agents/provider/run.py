@@ -22,6 +22,7 @@ from lilypad_agents.agents.provider.sources import Sources
 from lilypad_agents.agents.provider.store import ProviderStore
 from lilypad_agents.agents.provider.workshop import Workshop
 from lilypad_agents.agents.runtime.context import AgentContext
+from lilypad_agents.agents.runtime.lists import TrustedLists
 from lilypad_agents.agents.runtime.loop import AgentLoop
 from lilypad_agents.agents.solver.client import SolverClient
 from lilypad_agents.chain.crash import NEVER, CrashPlan
@@ -107,6 +108,7 @@ def assemble(
         sources=sources,
         desks=desks,
         registry=registry,
+        lists=TrustedLists(context, settings.lists) if settings.lists else None,
         token=token,
     )
     loop = AgentLoop(context, agent)

@@ -78,6 +78,8 @@ class SolverAgent:
             self._take_up()
         if observation.advance.reorganisation is not None:
             service.facts.forget_all()
+        if service.lists is not None:
+            service.lists.follow()
         service.facts.note(observation.advance.new_logs, self._nonce_of)
         self._follow_deals(observation.changed)
         self._take_outcomes(service.openings.finish())

@@ -7,6 +7,7 @@ that a refusal here is one that the core would give whoever came along.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from lilypad_agents.agents.solver.book import JobEntry, OfferBook, ResourceEntry
@@ -14,7 +15,7 @@ from lilypad_agents.agents.solver.errors import FundsRefused, NotListed, OfferRe
 from lilypad_agents.agents.solver.facts import ChainFacts, facts_of, view_of
 from lilypad_agents.agents.solver.settings import SolverSettings
 from lilypad_agents.protocol.consent import Domain
-from lilypad_agents.protocol.ids import NOBODY, Address, OfferHash, PoolId, keccak256
+from lilypad_agents.protocol.ids import NOBODY, Address, OfferHash, PoolId, VersionId, keccak256
 from lilypad_agents.protocol.lifecycle import Term
 from lilypad_agents.protocol.offers import JobOffer, ResourceOffer
 from lilypad_agents.protocol.parameters import Parameters
@@ -41,7 +42,10 @@ class Intake:
         parameters: Parameters,
         book: OfferBook,
         facts: ChainFacts,
+        listed: Callable[[], AbstractSet[VersionId]] | None = None,
     ) -> None:
+        """`listed` gives the modules that may be ordered; None: all."""
+        self._listed = listed
         self._settings = settings
         self._address = address
         self._domain = domain
@@ -124,6 +128,8 @@ class Intake:
             found.append(
                 refusal("TermBelow", term=Term.SOLVER_FEE_BPS, found=offer.solver_fee_bps, least=self._settings.fee_bps)
             )
+        if self._listed is not None and offer.module not in self._listed():
+            found.append(Refusal("ModuleNotListed", {"module": offer.module, "lists": list(self._settings.lists)}))
         return found
 
     def _policy_of_expiry(self, expiry: int, offer_id: OfferHash, now: int) -> list[Refusal]:
@@ -193,6 +199,8 @@ def describe(item: Refusal) -> str:
     figures = item.to_json()["figures"]
     if item.error == "ExpiryTooFar":
         return f"it expires at {figures['expiry']}, at most {figures['most']} is taken here"
+    if item.error == "ModuleNotListed":
+        return f"the module {figures['module']} is on none of the lists that this solver trusts ({', '.join(figures['lists'])})"
     if item.error == "ProviderAway":
         silent = "since the solver's start" if figures["silent"] is None else f"for {figures['silent']} s"
         return f"the provider {figures['account']} was not heard of {silent}, {figures['most']} s are allowed"

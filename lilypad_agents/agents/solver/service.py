@@ -14,6 +14,7 @@ from typing import Any
 
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.dealbook import DealView as KnownDeal
+from lilypad_agents.agents.runtime.lists import TrustedLists
 from lilypad_agents.agents.solver.book import JobEntry, OfferBook, ResourceEntry, entry_of, parse_job, parse_resource
 from lilypad_agents.agents.solver.decide import (
     Obstacles,
@@ -48,7 +49,7 @@ from lilypad_agents.agents.solver.wire import (
     hex_bytes,
 )
 from lilypad_agents.content.cid import Cid
-from lilypad_agents.protocol.ids import Address, DealId, OfferHash, hex_of
+from lilypad_agents.protocol.ids import Address, DealId, OfferHash, VersionId, hex_of
 from lilypad_agents.protocol.lifecycle import Status
 from lilypad_agents.protocol.refusals import Refusal
 from lilypad_agents.protocol.units import Bps, Timestamp
@@ -77,7 +78,9 @@ class SolverService:
         self.presence = Presence(settings.heartbeat_s)
         self.parties = Parties(context.deals, self.facts)
         self.openings = Openings(context.database, self.store, context.outbox, context.core)
-        self.intake = Intake(settings, context.address, context.domain, context.parameters, self.book, self.facts)
+        self.lists = TrustedLists(context, settings.lists) if settings.lists else None
+        listed = None if self.lists is None else self._listed
+        self.intake = Intake(settings, context.address, context.domain, context.parameters, self.book, self.facts, listed)
         self.relay = Relay(
             settings, context.store, self.store, self.book, context.deals, self.parties, lambda: self.now, context.log
         )
@@ -92,6 +95,10 @@ class SolverService:
     @property
     def now(self) -> int:
         return int(self.context.head.timestamp)
+
+    def _listed(self) -> frozenset[VersionId]:
+        assert self.lists is not None
+        return self.lists.versions
 
     # ---- what it is
 

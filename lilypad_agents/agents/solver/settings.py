@@ -27,6 +27,7 @@ class SolverSettings(AgentSettings):
     # policy
     fee_bps: int = Field(default=0, ge=0, le=1_000, description="least solver fee, basis points of gross, of job offers that name it")
     providers: tuple[str, ...] = Field(default=(), description="accounts whose resource offers are taken; empty: all")
+    lists: tuple[str, ...] = Field(default=(), description="curated lists on chain (account/name, or ids) whose modules may be ordered; empty: all")
     heartbeat_s: float = Field(default=30.0, gt=0, description="silence after which a provider's offers stop matching")
     furthest_expiry_s: int = Field(default=30 * _DAY, ge=60, description="how far ahead an offer may expire")
     require_inputs: bool = Field(default=True, description="take job offers only once their inputs document is here")

@@ -1,4 +1,4 @@
-"""`lilypad module`: look at modules, or run one on this machine."""
+"""`lilypad module`: look at modules, run one on this machine, write, publish and be paid for them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lilypad_agents.cli.command import LilypadCommand
+from lilypad_agents.cli.commands.module_author import certify, import_module, lint, new, pack, test
+from lilypad_agents.cli.commands.module_publish import claim, deprecate, earnings, fork, publish, search
 from lilypad_agents.cli.jobspec import JobWords, job_options
 from lilypad_agents.cli.options import PATH, connection_options, with_creator
 from lilypad_agents.cli.output import Output, table
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def module() -> None:
-    """Look at modules, or run one on this machine."""
+    """Look at modules, run them here, write your own, publish them and be paid."""
 
 
 @module.command("list", cls=LilypadCommand, epilog="\b\nExample:\n  lilypad module list")
@@ -56,6 +58,13 @@ def show(out: Output, creator: Creator, reference: str) -> None:
     found = creator.session.modules.resolve(reference, newest=True)
     manifest = found.manifest
     inputs = _inputs(manifest.inputs)
+    lineage = _line(creator, bytes(found.version_id))
+    vouching = [
+        f"{trusted.name} as {label}"
+        for trusted in creator.session.lists
+        for label, alias in sorted(trusted.modules.items())
+        if alias.terms.id == found.version_id
+    ]
 
     def human() -> None:
         for line in module_lines(found):
@@ -70,6 +79,11 @@ def show(out: Output, creator: Creator, reference: str) -> None:
         metering = manifest.metering
         out.print(f"metering  {metering.kind}" + (f", one unit is {metering.per} of {metering.schedule}" if metering.kind != "none" else ""))
         out.print(f"royalty   {manifest.royalty_bps / 100:g} %")
+        for place, item in enumerate(lineage):
+            parent = f", gives its parent {item['parentShareBps'] / 100:g} %" if place + 1 < len(lineage) else ""
+            out.print(f"{'line' if place == 0 else '':<10}{item['name']}{parent}, asks {item['forkShareBps'] / 100:g} % of its forks")
+        for name in vouching:
+            out.print(f"listed    {printable(name)}")
         if inputs:
             out.print(table(("input", "type", "default", "meaning"), inputs))
         for slot in manifest.files:
@@ -81,10 +95,30 @@ def show(out: Output, creator: Creator, reference: str) -> None:
         "manifestCid": str(found.manifest_cid),
         "foundBy": found.found_by,
         "deprecated": found.deprecated,
+        "line": lineage,
+        "lists": vouching,
         "terms": found.terms.to_json(),
         "manifest": dict(manifest.document),
     }
     out.finish(data, human)
+
+
+def _line(creator: Creator, version: bytes) -> list[dict[str, Any]]:
+    """The version and its ancestors with their shares; empty for one that is not registered."""
+    from lilypad_agents.agents.author.registry import ModuleRegistry
+
+    registry = ModuleRegistry(creator.session.chain)
+    if registry.record(version) is None:
+        return []
+    return [
+        {
+            "name": item.full_name,
+            "version": "0x" + item.id.hex(),
+            "parentShareBps": item.parent_share_bps,
+            "forkShareBps": item.fork_share_bps,
+        }
+        for item in registry.line(version)
+    ]
 
 
 def _inputs(schema: Any) -> list[tuple[str, str, str, str]]:
@@ -113,3 +147,7 @@ def run_module(out: Output, choice: Choice, words: JobWords, local: bool, folder
     if not local:
         raise UsageError("`module run` runs on this machine only; say --local, or use `lilypad run` to order a job.")
     run_local(out, choice, words, folder)
+
+
+for _command in (new, import_module, lint, test, certify, pack, publish, deprecate, fork, search, earnings, claim):
+    module.add_command(_command)

@@ -170,7 +170,7 @@ def fd_readdir(host: Host, number: int, buffer_at: int, length: int, cookie: int
     host.memory.check(stored_at, 4)
     if cookie == 0 or found.listing is None:
         host.charge(ENTRY_FUEL * (len(node.names) + 2))
-        found.listing = _listing(node)
+        found.listing = _listing(node, reverse=host.circumstances.names_reversed)
     names, nodes = found.listing
     chunks, used = [], 0
     for index in range(cookie, len(names)):
@@ -286,10 +286,10 @@ def _gather_file(host: Host, node: Node, iovecs_at: int, count: int, stored_at: 
     return total
 
 
-def _listing(node: Node) -> tuple[list[bytes], list[Node]]:
+def _listing(node: Node, *, reverse: bool) -> tuple[list[bytes], list[Node]]:
     # The parent of a preopened directory is itself: nothing above it exists.
-    names = [b".", b"..", *node.names]
-    return names, [node, node.parent or node, *(node.children[name] for name in node.names)]
+    names = list(reversed(node.names)) if reverse else list(node.names)
+    return [b".", b"..", *names], [node, node.parent or node, *(node.children[name] for name in names)]
 
 
 CALLS: Mapping[str, Callable[..., int]] = {

@@ -21,6 +21,20 @@ OUTPUT_DIRECTORIES = 1_000
 _RANDOM_BLOCK = 64 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a program may see of its surroundings. Every run has the default; `certify` alone changes it, to learn what
+    a program's result leans on.
+    """
+
+    epoch_ns: int = EPOCH_NS
+    call_ns: int = CALL_NS
+    names_reversed: bool = False  # order of directory entries
+
+
+STANDARD = Circumstances()
+
+
 @dataclass(slots=True)
 class Descriptor:
     """An open file, directory or stream. `kind` is one of stdin, stdout, stderr, file, directory."""
@@ -49,8 +63,9 @@ class Stream:
 class Host:
     """Everything that host calls of one run share. Fuel is reached by two callables: no engine is in here."""
 
-    def __init__(self, spec: JobSpec) -> None:
+    def __init__(self, spec: JobSpec, circumstances: Circumstances = STANDARD) -> None:
         limits = spec.limits
+        self.circumstances = circumstances
         self.memory = GuestMemory()
         self.tree = MemoryTree()
         self.args = [arg.encode("utf-8") + b"\0" for arg in spec.args]
@@ -87,7 +102,7 @@ class Host:
 
     def begin_call(self) -> None:
         """Charges a call and moves the clock on."""
-        self.nanoseconds += CALL_NS
+        self.nanoseconds += self.circumstances.call_ns
         self.charge(CALL_FUEL)
 
     def charge(self, fuel: int) -> None:

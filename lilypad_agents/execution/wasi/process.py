@@ -20,7 +20,7 @@ from lilypad_agents.execution.wasi.abi import (
     Errno,
 )
 from lilypad_agents.execution.wasi.ends import GuestExit
-from lilypad_agents.execution.wasi.host import CALL_NS, EPOCH_NS, Host
+from lilypad_agents.execution.wasi.host import CALL_NS, Host
 
 MAX_SUBSCRIPTIONS = 256
 _CLOCK_ABSOLUTE = 1
@@ -67,7 +67,7 @@ def environ_sizes_get(host: Host, count_at: int, bytes_at: int) -> int:
 def _clock(host: Host, clock: int) -> int:
     if clock > CLOCK_THREAD:
         raise Errno(EINVAL)
-    return host.nanoseconds + (EPOCH_NS if clock == CLOCK_REALTIME else 0)
+    return host.nanoseconds + (host.circumstances.epoch_ns if clock == CLOCK_REALTIME else 0)
 
 
 def clock_res_get(host: Host, clock: int, result_at: int) -> int:
@@ -141,7 +141,7 @@ def _subscription(host: Host, raw: bytes) -> tuple[int, tuple[int, int, int, int
         return 0, (EINVAL, EVENT_CLOCK, 0, 0)
     if not flags & _CLOCK_ABSOLUTE:
         return min(host.nanoseconds + timeout, _MASK64), None
-    return timeout - (EPOCH_NS if clock == CLOCK_REALTIME else 0), None
+    return timeout - (host.circumstances.epoch_ns if clock == CLOCK_REALTIME else 0), None
 
 
 def _descriptor_event(host: Host, kind: int, number: int) -> tuple[int, int, int, int]:

@@ -67,6 +67,23 @@ def test_help__every_command__has_json_debug_and_examples(path: tuple[str, ...],
     assert schema.is_file() or path in (("provider", "start"), ("solver", "start"))
 
 
+@pytest.mark.parametrize(("path", "command"), ALL, ids=[" ".join(path) for path, _ in ALL])
+def test_options__of_one_command__never_share_a_name(path: tuple[str, ...], command: click.Command) -> None:
+    """The later one would win in silence: `certify -n 5` once named a network."""
+    names = [option for parameter in command.params if isinstance(parameter, click.Option) for option in (*parameter.opts, *parameter.secondary_opts)]
+    assert len(names) == len(set(names))
+
+
+def test_certify__n__is_the_number_of_runs(tmp_path: Path) -> None:
+    """beh:K13"""
+    assert lilypad("module", "new", "hello", cwd=tmp_path).returncode == 0
+    done = lilypad("module", "certify", "./hello", "-n", "2", "--json", cwd=tmp_path)
+    found = check_object(done.stdout)["data"]
+    assert (done.returncode, found["verdict"], found["runs"]) == (0, "exact", 2)
+    assert [item["kind"] for item in found["evidence"]].count("repeat") == 2
+    assert lilypad("module", "certify", "./hello", "-n", "1", cwd=tmp_path).returncode == 2
+
+
 def test_schemas__every_file__belongs_to_a_command() -> None:
     """beh:J20"""
     known = {"-".join(path) for path, _ in ALL} | {"result", "event"}
@@ -79,6 +96,8 @@ def test_commands__of_the_issue__exist() -> None:
     wanted = "devnet up|devnet down|devnet status|devnet reset|run|quote|job list|job show|job wait|job logs|job fetch|job cancel|job accept|job resume"
     wanted += "|module list|module show|module run|account list|account new|account import|account show|deposit|withdraw|balance|doctor|config show"
     wanted += "|provider start|provider status|provider why|provider earnings|provider drain|solver start|solver status"
+    for group, names in (("module", "new import lint test certify pack publish deprecate search fork earnings claim"), ("list", "create add remove publish show")):
+        wanted += "".join(f"|{group} {name}" for name in names.split())
     assert set(wanted.split("|")) <= paths
 
 

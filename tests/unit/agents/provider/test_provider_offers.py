@@ -54,6 +54,21 @@ def lists(**changes: Any) -> list[tuple[int, set[bytes] | None]]:
     return [(t.price.price, None if t.modules is None else set(t.modules)) for t in found]
 
 
+def test_templates__curated_lists__are_offered_whole_under_their_own_root_less_what_is_denied() -> None:
+    """beh:G10"""
+    text = f"{PUBLISHER}/good"
+    listed = frozenset({VersionId(COWSAY.terms.id), VersionId(PRIMES.terms.id)})
+    (whole,) = templates(config(lists=(text,)), MACHINE, ALL, listed)
+    offer = offer_of(whole, config(lists=(text,)), PROVIDER, TOKEN_ACCOUNT, 80, NOW)
+    assert offer.modules == MerkleTree.of(listed).root
+    (part,) = templates(config(lists=(text,), deny_names=("primes",)), MACHINE, ALL, listed)
+    assert set(part.modules or ()) == {COWSAY.terms.id}
+    assert templates(config(lists=(text,)), MACHINE, ALL) == [], "a list that is empty, or not sound, offers nothing"
+    (more,) = templates(config(lists=(text,), allow_names=("random",)), MACHINE, ALL, listed)
+    assert set(more.modules or ()) == {*listed, RANDOM.terms.id}
+    assert needs_registry(config(lists=(text,)))
+
+
 def test_templates__by_default__one_offer_for_any_deterministic_module() -> None:
     assert lists() == [(10**18, None)]
     assert not needs_registry(CONFIG)

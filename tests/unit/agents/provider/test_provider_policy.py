@@ -105,6 +105,9 @@ OTHER = "0x" + "77" * 32
         ({"allow_versions": (OTHER,)}, Reason.MODULE_NOT_ALLOWED),
         ({"allow_names": ("primes",)}, Reason.MODULE_NOT_ALLOWED),
         ({"allow_versions": (VERSION,), "deny_names": ("cowsay",)}, Reason.MODULE_DENIED),
+        # What curated lists hold, the offer's root has decided; the own lists of refusals count still.
+        ({"lists": (f"{PUBLISHER}/good",), "allow_versions": (OTHER,)}, None),
+        ({"lists": (f"{PUBLISHER}/good",), "deny_names": ("cowsay",)}, Reason.MODULE_DENIED),
     ],
 )
 def test_gate__lists__deny_wins_over_allow_and_any_mark_counts(lists: Any, expected: Reason | None) -> None:
