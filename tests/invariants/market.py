@@ -29,6 +29,7 @@ from lilypad_agents.protocol.opening import (
     opening_of,
     openings_of,
     settlements_of,
+    waived_at_once,
 )
 from lilypad_agents.protocol.parameters import Parameters, devnet
 from lilypad_agents.protocol.payouts import Payout
@@ -466,7 +467,7 @@ class Market:
             return core, "submitResult", (id_, self._commitment(entry))
         if call == "submitAndSettle":
             waiver = self._sign(Waiver(deal_id=id_, result_digest=digest), deal.creator)
-            return core, "submitAndSettle", (deal.words, entry.result, waiver)
+            return core, "submitAndSettle", waived_at_once(deal, entry.result, waiver)
         if call.startswith("settle"):
             agreement = {"settle accepted": Agreement.ACCEPTANCE, "settle waived": Agreement.WAIVER}.get(call, Agreement.NONE)
             return core, "settle", (settlements_of([self.settling(entry, agreement)])[0],)
@@ -554,9 +555,9 @@ class Market:
                 self._compare_state(entry)
 
     def _places(self, settlements: Sequence[Any], entries: Sequence[Entry]) -> list[tuple[tuple[int, int], Entry]]:
-        by_offer = {entry.deal.job_offer_hash + entry.deal.resource_offer_hash: entry for entry in entries}
+        by_details = {entry.deal.details: entry for entry in entries}
         return [
-            ((g, i), by_offer[item.job_offer_hash + settlement.shared[9]])
+            ((g, i), by_details[item.details])
             for g, settlement in enumerate(settlements) for i, item in enumerate(settlement.items)
         ]  # fmt: skip
 

@@ -19,6 +19,7 @@ from lilypad_agents.protocol.opening import (
     closing_of,
     opening_of,
     settlements_of,
+    waived_at_once,
 )
 from lilypad_agents.protocol.price import locked_total, premium_of
 from tests.support.deal_model import VERDICTS, Caller, DealModel, Seed, after, refusal
@@ -200,7 +201,7 @@ def _signed_result(scene: Scene) -> tuple[Contract, str, list[Any]]:
 
 def _submit_and_settle(scene: Scene) -> tuple[Contract, str, list[Any]]:
     waiver = scene.world.waiver(scene.deal, scene.result)
-    return scene.world.core, "submitAndSettle", [scene.deal.words, scene.result, waiver]
+    return scene.world.core, "submitAndSettle", list(waived_at_once(scene.deal, scene.result, waiver))
 
 
 def _closing(scene: Scene) -> tuple[Contract, str, list[Any]]:

@@ -143,15 +143,15 @@ def test_open_submit_and_settle__with_a_waiver__pays_in_one_transaction(world: W
     waiver = world.waiver(deal, result)
     before = world.ledger(deal)
     with expect_revert("NotAuthorised", caller=world.creator):
-        world.core.openSubmitAndSettle(opening_of([pair]), result, waiver, sender=world.creator)
+        world.core.openSubmitAndSettle(opening_of([pair]), result.head, result.content, waiver, sender=world.creator)
     with expect_revert("SignatureInvalid", account=world.creator):
-        world.core.openSubmitAndSettle(opening_of([pair]), result, b"", sender=world.provider)
+        world.core.openSubmitAndSettle(opening_of([pair]), result.head, result.content, b"", sender=world.provider)
     with expect_revert("SignatureInvalid", account=world.creator):
         other = world.result(deal, units=5)
-        world.core.openSubmitAndSettle(opening_of([pair]), other, waiver, sender=world.provider)
-    receipt = world.core.openSubmitAndSettle(opening_of([pair]), result, waiver, sender=world.provider)
+        world.core.openSubmitAndSettle(opening_of([pair]), other.head, other.content, waiver, sender=world.provider)
+    receipt = world.core.openSubmitAndSettle(opening_of([pair]), result.head, result.content, waiver, sender=world.provider)
     assert receipt.value == deal.id(world.domain)
-    assert [log.name for log in receipt.logs] == ["DealOpened", "ResultSubmitted", "DealAccepted"]
+    assert [log.name for log in receipt.logs] == ["DealOpened", "DealAccepted"]
     due, after = charge(deal, 4, 100), world.ledger(deal)
     moved = {name: after[name] - before[name] for name in before if after[name] != before[name]}
     expected = {"creator": -due.total, "provider": due.gross, "royalty": due.royalty, "solver fee": due.solver_fee}
@@ -164,7 +164,7 @@ def test_open_submit_and_settle__of_none_or_several_jobs__is_refused(world: Worl
     result = world.result(deal_of(pairs[0]))
     for opening in (opening_of(pairs), opening_of(pairs)._replace(jobs=())):
         with expect_revert("BatchLengthsDiffer", left=len(opening.jobs), right=1):
-            world.core.openSubmitAndSettle(opening, result, b"", sender=world.provider)
+            world.core.openSubmitAndSettle(opening, result.head, result.content, b"", sender=world.provider)
 
 
 # ---- batches of results
@@ -288,7 +288,7 @@ def test_settle__nothing__does_nothing(world: World) -> None:
 def test_settle__deals_that_differ_in_a_shared_word__cannot_ride_together(world: World) -> None:
     """inv:I30 inv:I31: an item is looked up under the group's words, whoever packs it."""
     first, _ = world.open()
-    second, _ = world.open(job={"submit_window": 61})
+    second, _ = world.open(job={"judge_window": 30})
     results = [world.submit(deal) for deal in (first, second)]
     settlements = settlements_of([
         Settling(deal, result, Agreement.WAIVER, world.waiver(deal, result))
