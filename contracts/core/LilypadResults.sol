@@ -299,7 +299,7 @@ abstract contract LilypadResults is LilypadOpening {
         bytes32 digest = _digest(head, content);
         _revertWith(_checkWaiver(totals.creator, dealId, digest, waiver));
         gross = _addUp(totals, head);
-        DealWord submitted = DealWordLib.resultsSubmitted(0, 0, 0);
+        DealWord submitted = DealWordLib.resultsSubmitted(_commitment(dealId, totals.provider, digest, 0), 0, 0);
         _move(dealId, submitted, submitted.ended(Status.Accepted, block.timestamp));
         emit DealAccepted(dealId, totals.creator.plain(), totals.provider.plain(), digest, gross);
     }

@@ -68,8 +68,7 @@ interface ILilypad is ILilypadRules, ILilypadPayments, ILilypadConsent {
 
     /// @notice Opens one deal, posts its result and settles it with the creator's waiver. The provider or its delegate (scope 2).
     /// The same has to hold as for the three steps one by one; what they would lock for a moment has to be free. The result is
-    /// public at once, so there is no commitment: emits {DealOpened} and {DealAccepted}, and the deal's word has neither
-    /// commitment nor period.
+    /// public at once: its commitment has salt 0 and no event of its own, and the deal no period. Emits {DealOpened}, {DealAccepted}.
     /// @param head The result's first word, units in the low 64 bits. @param content The second: together its digest.
     function openSubmitAndSettle(Opening calldata opening, bytes32 head, bytes32 content, bytes calldata waiver)
         external
@@ -88,7 +87,7 @@ interface ILilypad is ILilypadRules, ILilypadPayments, ILilypadConsent {
     function submitSignedResults(SignedResult[] calldata results) external;
 
     /// @notice Posts the result and settles with the creator's waiver. The provider or its delegate (scope 2), from Agreed, until
-    /// the submit deadline. There is no commitment, as in openSubmitAndSettle: emits {DealAccepted} only.
+    /// the submit deadline. The commitment has salt 0, as in openSubmitAndSettle. Emits {DealAccepted} only.
     /// @param shared As in a settlement. @param details Likewise. @param head As in openSubmitAndSettle. @param content Likewise.
     function submitAndSettle(
         bytes32[5] calldata shared,

@@ -148,7 +148,7 @@ def settlements_of(settlings: Iterable[Settling]) -> list[Settlement]:
 
 
 def waived_at_once(deal: Deal, opening: ResultOpening, waiver: bytes) -> tuple[Words, bytes, bytes, bytes, bytes]:
-    """The arguments of `submitAndSettle`; its result needs no commitment, so the salt stays unused."""
+    """The arguments of `submitAndSettle`; its result is public at once, so the core takes 0 for the salt."""
     return deal.shared, deal.details, opening.head, opening.content, waiver
 
 

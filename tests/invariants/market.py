@@ -426,7 +426,7 @@ class Market:
             return
         self._book_step(entry, call, actor, claim=claim, fund=fund, split=split)
         entry.model = after(
-            model, call, self.now, commitment=self._commitment(entry), period=self.period, fund=fund
+            model, call, self.now, commitment=self._commitment(entry, call), period=self.period, fund=fund
         )
         self._apply_seeds()
         self._compare_state(entry)
@@ -434,9 +434,10 @@ class Market:
     def _name(self, address: str) -> str:
         return next(name for name, account in self.site.accounts.items() if account.address == address)
 
-    def _commitment(self, entry: Entry) -> int:
+    def _commitment(self, entry: Entry, call: str = "submitResult") -> int:
         digest = result_digest(entry.result.head, entry.result.content)
-        return commitment(self._id(entry), entry.deal.provider, digest, entry.result.salt)
+        salt = ZERO if call == "submitAndSettle" else entry.result.salt
+        return commitment(self._id(entry), entry.deal.provider, digest, salt)
 
     def _most_claim(self, entry: Entry, call: str) -> int:
         deal, paid = entry.deal, audit_fee(entry.deal) if entry.model.paid_audit else 0

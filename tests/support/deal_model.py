@@ -237,6 +237,8 @@ def after(
         model = replace(
             model, status=Status.RESULTS_SUBMITTED, deadline=now + deal.judge_window, period=period, commitment=commitment
         )
+    if call == "submitAndSettle":
+        model = replace(model, commitment=commitment)
     if call == "repayAdvance":
         return replace(model, owed=model.owed - min(model.owed, fund))
     if call in ("challenge", "challengeDelivery", "audit"):

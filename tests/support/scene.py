@@ -8,7 +8,7 @@ from typing import Any
 
 from lilypad_agents.protocol.consent import Closing, Result, Scope
 from lilypad_agents.protocol.deal import Deal, DealState, deal_from_offers
-from lilypad_agents.protocol.ids import NOBODY, PoolId
+from lilypad_agents.protocol.ids import NOBODY, ZERO, PoolId
 from lilypad_agents.protocol.lifecycle import Agreement, Status
 from lilypad_agents.protocol.opening import (
     NO_OPENING,
@@ -131,7 +131,9 @@ class Scene:
         return refusal(model or self.model, call, self.stage.caller(actor), self.now)
 
     def expected_after(self, call: str, model: DealModel | None = None) -> DealModel:
-        return after(model or self.model, call, self.now, commitment=self.commitment, period=self.period)
+        result = self.result._replace(salt=ZERO) if call == "submitAndSettle" else self.result
+        commitment = self.world.commitment(self.deal, result)
+        return after(model or self.model, call, self.now, commitment=commitment, period=self.period)
 
     def send(self, call: str, actor: str) -> Receipt:
         """Makes the call; an item that a batch left out counts as a revert."""

@@ -24,6 +24,7 @@ from lilypad_agents.protocol.opening import (
     SignedResult,
     opening_of,
     settlements_of,
+    waived_at_once,
 )
 from lilypad_agents.protocol.price import charge, locked_total
 from tests.support.evm import Receipt, decode_error, expect_revert
@@ -35,7 +36,7 @@ def deal_of(pair: Pair) -> Deal:
 
 
 def opened(world: World, count: int, **options: Any) -> list[Deal]:
-    """Deals of one group, which share the first ten words of their records."""
+    """Deals of one group, which share the first four words of their records and where fees accrue."""
     resource = world.resource(**options.pop("resource", {}))
     pairs = [world.pair(options.get("job"), resource) for _ in range(count)]
     world.core.open(opening_of(pairs), sender=world.solver)
@@ -156,6 +157,59 @@ def test_open_submit_and_settle__with_a_waiver__pays_in_one_transaction(world: W
     moved = {name: after[name] - before[name] for name in before if after[name] != before[name]}
     expected = {"creator": -due.total, "provider": due.gross, "royalty": due.royalty, "solver fee": due.solver_fee}
     assert moved == expected | ({"fund": due.to_fund} if due.to_fund else {})
+    state = world.state(deal)
+    assert (state.status, state.deadline, state.period) == (Status.ACCEPTED, world.evm.timestamp, 0)
+    assert state.commitment == world.commitment(deal, result._replace(salt=bytes(32)))  # contracts can still check the result
+    with expect_revert("DealExists"):
+        world.core.openSubmitAndSettle(opening_of([pair]), result.head, result.content, waiver, sender=world.provider)
+    with expect_revert("NonceUsed"):
+        world.open(world.pair(pair.job, world.resource(nonce=77)))
+
+
+@pytest.mark.parametrize("side", ["creator", "provider"])
+def test_open_submit_and_settle__without_what_the_steps_would_lock__is_refused(world: World, side: str) -> None:
+    """beh:A12: nothing is locked in between, yet a party that could not open the deal cannot be in it."""
+    pair = world.pair()
+    deal, account = deal_of(pair), getattr(world, side)
+    result = world.result(deal, units=0)  # costs less than what would be locked
+    needed = locked_total(deal, 100) if side == "creator" else deal.collateral
+    world.core.withdraw(world.token, world.free(account) - needed + 1, account, sender=account)
+    arguments = opening_of([pair]), result.head, result.content, world.waiver(deal, result)
+    with expect_revert("FundsMissing", account=account, has=needed - 1, needed=needed):
+        world.core.openSubmitAndSettle(*arguments, sender=world.provider)
+    world.deposit(account, 1)
+    world.core.openSubmitAndSettle(*arguments, sender=world.provider)
+    assert (world.locked(world.creator), world.locked(world.provider)) == (0, 0)
+
+
+def test_submit_and_settle__with_the_hash_of_other_details__finds_no_deal(world: World) -> None:
+    """inv:I31 inv:T44: what settlement does not read is bound all the same, and so is the place where fees accrue."""
+    deal, _ = world.open()
+    result = world.result(deal, units=1)
+    shared, details, *rest = waived_at_once(deal, result, world.waiver(deal, result))
+    for other in ((shared, replace(deal, publisher=world.keeper.address).details),
+                  ((*shared[:4], replace(deal, solver=world.keeper.address).accrual), details)):  # fmt: skip
+        with expect_revert("DealNotIn", found=Status.NONE, needed=Status.AGREED):
+            world.core.submitAndSettle(*other, *rest, sender=world.provider)
+    world.core.submitAndSettle(shared, details, *rest, sender=world.provider)
+
+
+def test_settle__neighbours_of_two_periods__are_each_asked_of_their_own_seed(world: World) -> None:
+    """inv:I43: the seed that is kept for the next item is that of its period."""
+    first, _ = world.open()
+    results = [world.submit(first)]
+    world.evm.mine(PERIOD_BLOCKS)
+    second, _ = world.open()
+    results.append(world.submit(second))
+    world.set_seed(first, drawn=False)
+    settlings = [
+        Settling(deal, result, Agreement.ACCEPTANCE, world.acceptance(deal, result))
+        for deal, result in zip((first, second), results, strict=True)
+    ]
+    assert len(settlements_of(settlings)) == 1
+    assert skipped(settle_batch(world, settlings)) == [(0, 1, "SeedPending")]
+    world.set_seed(second, drawn=True)
+    assert skipped(settle_batch(world, settlings[1:])) == [(0, 0, "DealDrawn")]
 
 
 def test_open_submit_and_settle__of_none_or_several_jobs__is_refused(world: World) -> None:
