@@ -90,8 +90,9 @@ class Figures:
         deal = self.world.deal(pair)
         opening, waiver = self.world.opening(deal), self.world.waiver(self.world.creator, deal)
         gas, _ = self._call(
-            "openSubmitAndSettle", deal.provider, "openSubmitAndSettle", opening_of([_own_call(pair)]), opening.head, opening.content, waiver
-        )
+            "openSubmitAndSettle", deal.provider, "openSubmitAndSettle", opening_of([_own_call(pair)]), opening.head,
+            opening.content, waiver,
+        )  # fmt: skip
         return gas
 
     def batch(self, pairs: list[Pair], label: str, *, carried: bool) -> int:

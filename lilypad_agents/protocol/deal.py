@@ -107,7 +107,7 @@ class Deal(TypedStruct):
     @cached_property
     def words(self) -> tuple[Bytes32, ...]:
         """The record: twelve words."""
-        values = {field: getattr(self, field) for layout in _MONEY_WORDS + _OTHER_WORDS for field, _ in layout if hasattr(self, field)}
+        values = dict(vars(self))
         for field in _ADDRESSES:
             values[field] = address_word(values[field])
         royalty_to = address_word(self.royalty_to)

@@ -163,7 +163,7 @@ def test_open_submit_and_settle__with_a_waiver__pays_in_one_transaction(world: W
     with expect_revert("DealExists"):
         world.core.openSubmitAndSettle(opening_of([pair]), result.head, result.content, waiver, sender=world.provider)
     with expect_revert("NonceUsed"):
-        world.open(world.pair(pair.job, world.resource(nonce=77)))
+        world.open(world.pair(pair.job, pool=pair.pool))
 
 
 @pytest.mark.parametrize("side", ["creator", "provider"])

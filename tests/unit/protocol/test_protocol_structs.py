@@ -62,7 +62,8 @@ def packed_document(value: TypedStruct, domain: Domain) -> dict[str, object]:
     words = ["0x" + word.hex() for word in value.words]
     name = type(value).__name__
     if isinstance(value, terms.ModuleTerms):
-        types = {name: struct("bytes32 publisherWord,bytes32 royaltyWord,bytes32 strategyWord,bytes32 nameHash,bytes32 manifest,bytes32 parent")}
+        dense = "bytes32 publisherWord,bytes32 royaltyWord,bytes32 strategyWord"
+        types = {name: struct(dense + ",bytes32 nameHash,bytes32 manifest,bytes32 parent")}
     elif isinstance(value, terms.PoolTerms):
         types = {name: struct("bytes32 strategyWord,bytes32 tokenWord,bytes32 limits,bytes32 members,bytes32 note")}
     else:
