@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.gas_world import ROOT, World, world
 from lilypad_agents.protocol.deal import Deal
-from lilypad_agents.protocol.opening import Pair, opening_of, openings_of, settlements_of
+from lilypad_agents.protocol.opening import Pair, opening_of, openings_of, settlements_of, waived_at_once
 
 TARGETS = {
     "three_tx": 175_000,
@@ -81,17 +81,18 @@ class Figures:
         waiver = self.world.waiver(self.world.creator, deal)
         opened, _ = self._call("open", self.world.solver, "open", opening_of([pair]))
         settled, _ = self._call(
-            "submitAndSettle", deal.provider, "submitAndSettle", deal.words, self.world.opening(deal), waiver
+            "submitAndSettle", deal.provider, "submitAndSettle", *waived_at_once(deal, self.world.opening(deal), waiver)
         )
         return opened + settled
 
     def all_in_one_tx(self) -> int:
         pair = self._next()
         deal = self.world.deal(pair)
-        waiver = self.world.waiver(self.world.creator, deal)
+        opening, waiver = self.world.opening(deal), self.world.waiver(self.world.creator, deal)
         gas, _ = self._call(
-            "openSubmitAndSettle", deal.provider, "openSubmitAndSettle", opening_of([_own_call(pair)]), self.world.opening(deal), waiver
-        )
+            "openSubmitAndSettle", deal.provider, "openSubmitAndSettle", opening_of([_own_call(pair)]), opening.head,
+            opening.content, waiver,
+        )  # fmt: skip
         return gas
 
     def batch(self, pairs: list[Pair], label: str, *, carried: bool) -> int:

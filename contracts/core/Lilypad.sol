@@ -3,8 +3,7 @@ pragma solidity ^0.8.24;
 
 import {ILilypad} from "../interfaces/ILilypad.sol";
 import {Address, toWord} from "../types/Address.sol";
-import {Change, Opening, Outcome, ResultOpening, Settlement, SignedResult} from "../types/Calls.sol";
-import {Deal} from "../types/Deal.sol";
+import {Change, Opening, Outcome, Settlement, SignedResult} from "../types/Calls.sol";
 import {DealWord, DisputeKind, Status} from "../types/DealWord.sol";
 import {DealId, PoolId} from "../types/Ids.sol";
 import {LilypadDomain} from "./LilypadDomain.sol";
@@ -29,7 +28,7 @@ contract Lilypad is LilypadResults {
 
     /// @inheritdoc ILilypad
     function open(Opening calldata opening) external returns (DealId[] memory dealIds) {
-        (dealIds,) = _openAll(opening);
+        return _openAll(opening);
     }
 
     /// @inheritdoc ILilypad
@@ -44,37 +43,31 @@ contract Lilypad is LilypadResults {
         external
         returns (DealId[] memory dealIds)
     {
-        (dealIds,) = _openAll(opening);
-        _requireSameLength(dealIds.length, commitments.length);
-        for (uint256 i = 0; i < dealIds.length; i++) {
-            _revertWith(_submitAsProvider(dealIds[i], commitments[i]));
-        }
+        _requireSameLength(opening.jobs.length, commitments.length);
+        return _openSubmitted(opening, commitments);
     }
 
     /// @inheritdoc ILilypad
-    function openSubmitAndSettle(Opening calldata opening, ResultOpening calldata result, bytes calldata waiver)
+    function openSubmitAndSettle(Opening calldata opening, bytes32 head, bytes32 content, bytes calldata waiver)
         external
         returns (DealId dealId)
     {
         _requireSameLength(opening.jobs.length, 1);
-        (DealId[] memory dealIds, Deal memory deal) = _openAll(opening);
-        dealId = dealIds[0];
-        _submitOpened(deal, dealId, result);
-        _settleWaived(deal, dealId, result, waiver);
+        return _openSettled(opening, head, content, waiver);
     }
 
     // ---- results
 
     /// @inheritdoc ILilypad
     function submitResult(DealId dealId, uint176 commitment) external {
-        _revertWith(_submitAsProvider(dealId, commitment));
+        _revertWith(_submitAsProvider(dealId, _deals[dealId], commitment));
     }
 
     /// @inheritdoc ILilypad
     function submitResults(DealId[] calldata dealIds, uint176[] calldata commitments) external {
         _requireSameLength(dealIds.length, commitments.length);
         for (uint256 i = 0; i < dealIds.length; i++) {
-            _skipOn(i, _submitAsProvider(dealIds[i], commitments[i]));
+            _skipOn(i, _submitAsProvider(dealIds[i], _deals[dealIds[i]], commitments[i]));
         }
     }
 
@@ -86,12 +79,14 @@ contract Lilypad is LilypadResults {
     }
 
     /// @inheritdoc ILilypad
-    function submitAndSettle(bytes32[12] calldata record, ResultOpening calldata result, bytes calldata waiver)
-        external
-    {
-        (Deal memory deal, DealId dealId,) = _find(record);
-        _submitOpened(deal, dealId, result);
-        _settleWaived(deal, dealId, result, waiver);
+    function submitAndSettle(
+        bytes32[5] calldata shared,
+        bytes32 details,
+        bytes32 head,
+        bytes32 content,
+        bytes calldata waiver
+    ) external {
+        _settleAtOnce(shared, details, head, content, waiver);
     }
 
     /// @inheritdoc ILilypad
@@ -175,11 +170,6 @@ contract Lilypad is LilypadResults {
     }
 
     // ---- internals
-
-    function _submitOpened(Deal memory deal, DealId dealId, ResultOpening calldata result) private {
-        bytes32 digest = _digest(result.head, result.content);
-        _revertWith(_submitAsProvider(dealId, _commitment(dealId, deal.provider, digest, result.salt)));
-    }
 
     function _skipOn(uint256 index, bytes memory failure) private {
         if (failure.length != 0) emit Skipped(0, index, failure);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
 import {ILilypadRules} from "../interfaces/ILilypadRules.sol";
 import {ILilypadConsent} from "../interfaces/ILilypadConsent.sol";
@@ -21,6 +20,8 @@ abstract contract LilypadConsent is LilypadPayments, LilypadDomain, ILilypadCons
     uint8 private constant KIND_OWN_KEY = 0;
     uint8 private constant KIND_DELEGATE = 1;
     uint8 private constant KIND_CONTRACT = 2;
+    /// @dev Half the order of secp256k1: of the two s of a signature only the lower one counts (EIP-2).
+    uint256 private constant HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0;
     /// @dev Enough for a passkey wallet that verifies in Solidity; bounds what a hostile one burns (T45).
     uint256 private constant ERC1271_GAS = 400_000;
 
@@ -126,7 +127,7 @@ abstract contract LilypadConsent is LilypadPayments, LilypadDomain, ILilypadCons
         }
         uint8 kind = uint8(signature[0]);
         if (kind == KIND_OWN_KEY && signature.length == 66) {
-            return _recover(digest, signature[1:]) == account ? account : NOBODY;
+            return _recover(digest, signature) == account ? account : NOBODY;
         }
         if (kind == KIND_DELEGATE && signature.length > 20) {
             // The delegate signs in its own way. Its own delegates do not count: nobody has rights in scope 0.
@@ -137,11 +138,24 @@ abstract contract LilypadConsent is LilypadPayments, LilypadDomain, ILilypadCons
         if (kind == KIND_CONTRACT && _isValidContractSignature(account, digest, signature[1:])) return account;
     }
 
-    /// @dev NOBODY for anything but a 65-byte signature with low s and v of 27 or 28.
-    function _recover(bytes32 digest, bytes calldata signature) private pure returns (Address) {
-        (address recovered,,) =
-            ECDSA.tryRecover(digest, uint8(signature[64]), bytes32(signature[:32]), bytes32(signature[32:64]));
-        return toWord(recovered);
+    /// @dev NOBODY unless s is low and v is 27 or 28. `signature`: kind, r, s, v; 66 bytes.
+    function _recover(bytes32 digest, bytes calldata signature) private view returns (Address signer) {
+        uint256 most = HALF_ORDER;
+        // Safe: writes free memory, which it does not keep, and the scratch word, which stays zero when nothing is recovered.
+        // The precompiled contract takes no v but 27 and 28.
+        assembly ("memory-safe") {
+            let s := calldataload(add(signature.offset, 33))
+            if iszero(gt(s, most)) {
+                let free := mload(64)
+                mstore(free, digest)
+                mstore(add(free, 32), byte(0, calldataload(add(signature.offset, 65))))
+                mstore(add(free, 64), calldataload(add(signature.offset, 1)))
+                mstore(add(free, 96), s)
+                mstore(0, 0)
+                pop(staticcall(gas(), 1, free, 128, 0, 32))
+                signer := mload(0)
+            }
+        }
     }
 
     /// @dev UNTRUSTED static call: gas is capped and no more than one word of the answer is copied (T10, T45).

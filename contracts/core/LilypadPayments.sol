@@ -9,6 +9,8 @@ import {ILilypadPayments} from "../interfaces/ILilypadPayments.sol";
 import {ILilypadRules} from "../interfaces/ILilypadRules.sol";
 import {Address, toWord} from "../types/Address.sol";
 import {AccountWord} from "../types/AccountWord.sol";
+import {DealLib} from "../types/Deal.sol";
+import {HashLib} from "../types/Hash.sol";
 import {PoolId, VersionId} from "../types/Ids.sol";
 import {ModuleTerms, TermsLib} from "../types/Terms.sol";
 
@@ -28,7 +30,9 @@ abstract contract LilypadPayments is ILilypadPayments, ReentrancyGuardTransient 
     mapping(bytes32 feeKey => uint256) private _fees;
     /// @dev What settlements of deals with the same terms left for others, in one word, until somebody sweeps it to its
     /// owners: royalty [0..79] | solver fee [80..159] | audit fund [160..255].
-    mapping(bytes32 accrualKey => uint256) private _accruals;
+    mapping(bytes32 accrual => uint256) private _accruals;
+    /// @dev Fees that outgrew those 80 bits: royalty [0..127] | solver fee [128..255].
+    mapping(bytes32 accrual => uint256) private _largeAccruals;
     mapping(address token => uint256) private _held;
 
     // ---- moving tokens in and out
@@ -108,9 +112,12 @@ abstract contract LilypadPayments is ILilypadPayments, ReentrancyGuardTransient 
 
     /// @inheritdoc ILilypadPayments
     function sweep(address token, VersionId version, address solver, address strategy, PoolId pool) external {
-        _sweep(
-            Accrual(toWord(token), VersionId.unwrap(version), toWord(solver), toWord(strategy), PoolId.unwrap(pool))
-        );
+        bytes32 accrual = _accrualOf(token, version, solver, strategy, pool);
+        (uint256 royalty, uint256 solverFee, uint256 toFund) = _accrued(accrual);
+        (_accruals[accrual], _largeAccruals[accrual]) = (0, 0);
+        _addFees(toWord(token), VersionId.unwrap(version), toWord(solver), royalty, solverFee);
+        if (toFund != 0) _funds[_fundKey(toWord(strategy), toWord(token), pool)] += toFund;
+        emit AccrualSwept(token, version, solver, strategy, pool);
     }
 
     /// @inheritdoc ILilypadPayments
@@ -164,44 +171,28 @@ abstract contract LilypadPayments is ILilypadPayments, ReentrancyGuardTransient 
         _fees[_feeKey(token, version, solver)] += royalty | solverFee << 128;
     }
 
-    /// @dev What deals have to share for one accrual word.
-    struct Accrual {
-        Address token;
-        bytes32 version;
-        Address solver;
-        Address strategy;
-        bytes32 pool;
-    }
-
-    /// @dev One write a settlement instead of three. When a fee does not fit its 80 bits any more, the word is swept first, and
-    /// a fee that is larger than that by itself goes to its owners at once. The fund's part fits 96 bits, as `_held` does.
-    function _accrue(Accrual memory of_, uint256 royalty, uint256 solverFee, uint256 toFund) internal {
+    /// @dev One write a settlement instead of three, in the word of `accrual` (DealLib.accrualOf). Fees that would outgrow their
+    /// 80 bits there move to a word of their own first. The fund's part fits 96 bits, as `_held` does.
+    function _accrue(bytes32 accrual, uint256 royalty, uint256 solverFee, uint256 toFund) internal {
         if (royalty | solverFee | toFund == 0) return;
-        bytes32 key = keccak256(abi.encode(of_));
-        uint256 word = _accruals[key];
-        uint256 newRoyalty = uint80(word) + royalty;
-        uint256 newSolverFee = uint80(word >> 80) + solverFee;
-        if (newRoyalty > ACCRUED_FEE_MOST || newSolverFee > ACCRUED_FEE_MOST) {
-            _sweep(of_);
-            _distribute(of_, royalty, solverFee, toFund);
-        } else {
-            _accruals[key] = newRoyalty | newSolverFee << 80 | ((word >> 160) + toFund) << 160;
+        uint256 word = _accruals[accrual];
+        // Safe: every amount is part of `_held`, which fits 96 bits.
+        unchecked {
+            royalty += uint80(word);
+            solverFee += uint80(word >> 80);
+            toFund += word >> 160;
         }
+        if (royalty > ACCRUED_FEE_MOST || solverFee > ACCRUED_FEE_MOST) {
+            _largeAccruals[accrual] += royalty | solverFee << 128;
+            (royalty, solverFee) = (0, 0);
+        }
+        _accruals[accrual] = royalty | solverFee << 80 | toFund << 160;
     }
 
-    function _sweep(Accrual memory of_) private {
-        bytes32 key = keccak256(abi.encode(of_));
-        uint256 word = _accruals[key];
-        _accruals[key] = 0;
-        _distribute(of_, uint80(word), uint80(word >> 80), word >> 160);
-        emit AccrualSwept(
-            of_.token.plain(), VersionId.wrap(of_.version), of_.solver.plain(), of_.strategy.plain(), PoolId.wrap(of_.pool)
-        );
-    }
-
-    function _distribute(Accrual memory of_, uint256 royalty, uint256 solverFee, uint256 toFund) private {
-        _addFees(of_.token, of_.version, of_.solver, royalty, solverFee);
-        if (toFund != 0) _funds[_fundKey(of_.strategy, of_.token, PoolId.wrap(of_.pool))] += toFund;
+    function _accrued(bytes32 accrual) private view returns (uint256 royalty, uint256 solverFee, uint256 toFund) {
+        uint256 word = _accruals[accrual];
+        uint256 large = _largeAccruals[accrual];
+        return (uint80(word) + uint128(large), uint80(word >> 80) + (large >> 128), word >> 160);
     }
 
     // ---- views
@@ -237,8 +228,7 @@ abstract contract LilypadPayments is ILilypadPayments, ReentrancyGuardTransient 
         view
         returns (uint256 royalty, uint256 solverFee, uint256 toFund)
     {
-        uint256 word = _accruals[keccak256(abi.encode(token, version, solver, strategy, pool))];
-        return (uint80(word), uint80(word >> 80), word >> 160);
+        return _accrued(_accrualOf(token, version, solver, strategy, pool));
     }
 
     /// @inheritdoc ILilypadPayments
@@ -248,10 +238,20 @@ abstract contract LilypadPayments is ILilypadPayments, ReentrancyGuardTransient 
 
     /// @dev A fund belongs to one strategy, token and pool, so that a pool of one's own reaches nobody else's (T49).
     function _fundKey(Address strategy, Address token, PoolId pool) internal pure returns (bytes32) {
-        return keccak256(abi.encode(strategy, token, pool));
+        return HashLib.hash(strategy.asBytes32(), token.asBytes32(), PoolId.unwrap(pool));
+    }
+
+    function _accrualOf(address token, VersionId version, address solver, address strategy, PoolId pool)
+        private
+        pure
+        returns (bytes32)
+    {
+        return DealLib.accrualOf(
+            toWord(token), toWord(solver), toWord(strategy), VersionId.unwrap(version), PoolId.unwrap(pool)
+        );
     }
 
     function _feeKey(Address token, bytes32 version, Address solver) private pure returns (bytes32) {
-        return keccak256(abi.encode(token, version, solver));
+        return HashLib.hash(token.asBytes32(), version, solver.asBytes32());
     }
 }

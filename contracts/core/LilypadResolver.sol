@@ -19,7 +19,6 @@ import {LilypadRules} from "./LilypadRules.sol";
 /// record alone, so a strategy can hurt only those who signed for it. No function calls anything but the core and the
 /// randomness. Protocol sections 4 and 6.
 contract LilypadResolver is LilypadRules, LilypadDomain, ILilypadResolver {
-    using DealLib for Deal;
     using DealLib for bytes32[12];
     using JobOfferLib for JobOffer;
 
@@ -69,7 +68,7 @@ contract LilypadResolver is LilypadRules, LilypadDomain, ILilypadResolver {
         }
     }
 
-    function _decline(bytes32[12] memory record, bytes32[4] memory words) private {
+    function _decline(bytes32[12] memory record, bytes32[4] calldata words) private {
         Case memory c = _find(record);
         _requireIn(c, Status.Agreed);
         Deal memory deal = c.deal;
@@ -227,7 +226,7 @@ contract LilypadResolver is LilypadRules, LilypadDomain, ILilypadResolver {
         _requireIn(c, Status.ResultsSubmitted);
         _requireBy(c, c.word.deadline() + MEDIATION_LIMIT);
         bool expired = _requireDrawn(c);
-        uint256 fee = _auditFee(c.deal);
+        uint256 fee = _auditFee(c.deal.seatFee);
         if (expired) return _begin(c, Dispute(DisputeKind.AuditExpired, toWord(msg.sender), 0, 0, fee));
         uint256 fromFund = Math.min(_fundOf(c.deal), fee);
         uint256 advance = fee - fromFund;
@@ -411,7 +410,7 @@ contract LilypadResolver is LilypadRules, LilypadDomain, ILilypadResolver {
 
     function _find(bytes32[12] memory record) private view returns (Case memory c) {
         c.deal = record.load();
-        c.id = DealId.wrap(_digestOf(c.deal.structHash()));
+        c.id = DealId.wrap(_digestOf(record.structHash()));
         c.word = core.dealWord(c.id);
     }
 
@@ -434,7 +433,7 @@ contract LilypadResolver is LilypadRules, LilypadDomain, ILilypadResolver {
     /// @dev What is still locked of the collateral: after a lost seed the provider paid the audit out of it.
     function _collateralLeft(Case memory c) private pure returns (uint256) {
         bool paidAudit = c.word.isIn(Status.InMediation) && c.word.isOfKind(DisputeKind.AuditExpired);
-        return paidAudit ? c.deal.collateral - _auditFee(c.deal) : c.deal.collateral;
+        return paidAudit ? c.deal.collateral - _auditFee(c.deal.seatFee) : c.deal.collateral;
     }
 
     function _fundOf(Deal memory deal) private view returns (uint256) {

@@ -1,63 +1,78 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {Agreement, ResultOpening, SettledItem, Settlement, SignedResult} from "../types/Calls.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+import {SeedStatus} from "../interfaces/IRandomness.sol";
+import {Agreement, Opening, SettledItem, Settlement, SignedResult} from "../types/Calls.sol";
 import {Address, lowAddress, toWord} from "../types/Address.sol";
-import {Deal, DealLib} from "../types/Deal.sol";
+import {DealLib, DealNumbers} from "../types/Deal.sol";
 import {DealWord, DealWordLib, Status} from "../types/DealWord.sol";
+import {HashLib} from "../types/Hash.sol";
 import {DealId} from "../types/Ids.sol";
-import {WordsLib} from "../types/Words.sol";
 import {LilypadOpening} from "./LilypadOpening.sol";
 
 /// @title Results and settlements
 /// @dev Protocol sections 4, 5.3 and 6.3. As in LilypadOpening, checks answer with an encoded error.
 abstract contract LilypadResults is LilypadOpening {
-    using DealLib for Deal;
-    using DealLib for bytes32[12];
-    using DealLib for bytes32[10];
-
     bytes32 private constant RESULT_TYPEHASH = keccak256("Result(bytes32 dealId,uint176 commitment)");
     bytes32 private constant ACCEPTANCE_TYPEHASH = keccak256("Acceptance(bytes32 dealId,bytes32 resultDigest)");
     bytes32 private constant WAIVER_TYPEHASH =
         keccak256("Waiver(string statement,bytes32 dealId,bytes32 resultDigest)");
     bytes32 private constant WAIVER_STATEMENT = keccak256("I have checked this result myself");
-    /// @dev What the deals of one settlement add up to, written once.
+
+    /// @dev What the deals of one settlement have in common, and what they add up to, written once.
     struct Totals {
-        uint256 creatorUnlocked;
-        uint256 creatorRefund;
-        uint256 providerUnlocked;
-        uint256 providerReceived;
+        Address creator;
+        Address provider;
+        uint256 price;
+        uint256 unitPrice;
+        DealNumbers numbers;
+        uint256 premium; // of one deal
+        uint256 deals;
+        uint256 gross;
         uint256 royalty;
         uint256 solverFee;
         uint256 toFund;
+        uint256 seedPeriod; // whose seed stands below; 0: none yet
+        SeedStatus seedStatus;
+        bytes32 seed;
     }
 
     // ---- submitting
 
     function _submit(DealId dealId, DealWord word, uint176 commitment) internal returns (bytes memory failure) {
-        if (!word.isIn(Status.Agreed)) return _notIn(dealId, word, Status.Agreed);
         if (block.timestamp > word.deadline()) return _passed(dealId, word.deadline());
         if (commitment == 0) return _failure(CommitmentZero.selector, _word(dealId));
-        uint32 period = uint32(_currentPeriod() * word.auditableBit());
-        uint256 judgeDeadline = block.timestamp + word.judgeWindow();
+        uint32 period;
+        uint256 judgeDeadline;
+        // Safe: 32 bits and one bit; the time and 16 bits.
+        unchecked {
+            period = uint32(_currentPeriod() * word.auditableBit());
+            judgeDeadline = block.timestamp + word.judgeWindow();
+        }
         _move(dealId, word, DealWordLib.resultsSubmitted(commitment, judgeDeadline, period));
         emit ResultSubmitted(dealId, word.provider().plain(), commitment, judgeDeadline, period);
     }
 
-    function _submitAsProvider(DealId dealId, uint176 commitment) internal returns (bytes memory failure) {
-        DealWord word = _deals[dealId];
+    function _submitAsProvider(DealId dealId, DealWord word, uint176 commitment) internal returns (bytes memory failure) {
+        failure = _checkSubmission(dealId, word);
+        if (failure.length != 0) return failure;
+        return _submit(dealId, word, commitment);
+    }
+
+    /// @dev Whether the caller may post the result of a deal with this word.
+    function _checkSubmission(DealId dealId, DealWord word) private view returns (bytes memory failure) {
         if (!word.isIn(Status.Agreed)) return _notIn(dealId, word, Status.Agreed);
         if (!_isActor(word.provider(), toWord(msg.sender), SCOPE_RESULTS)) {
             return _failure(NotAuthorised.selector, _word(word.provider()), uint160(msg.sender), SCOPE_RESULTS);
         }
-        return _submit(dealId, word, commitment);
     }
 
     function _submitSigned(SignedResult calldata result) internal returns (bytes memory failure) {
         DealId dealId = DealId.wrap(result.dealId);
         DealWord word = _deals[dealId];
         if (!word.isIn(Status.Agreed)) return _notIn(dealId, word, Status.Agreed);
-        bytes32 hash = keccak256(abi.encode(RESULT_TYPEHASH, result.dealId, result.commitment));
+        bytes32 hash = HashLib.hash(RESULT_TYPEHASH, result.dealId, bytes32(uint256(result.commitment)));
         if (_signerOf(word.provider(), hash, result.signature, SCOPE_RESULTS).isZero()) {
             return _failure(SignatureInvalid.selector, uint256(hash), _word(word.provider()));
         }
@@ -67,146 +82,229 @@ abstract contract LilypadResults is LilypadOpening {
     // ---- settling
 
     function _settleAll(Settlement calldata settlement) internal {
-        Deal memory deal = DealLib.loadShared(WordsLib.copy(settlement.shared));
-        Totals memory totals;
-        for (uint256 i = 0; i < settlement.items.length; i++) {
-            _revertWith(_settleItem(deal, totals, settlement.items[i]));
+        bytes32[5] calldata shared = settlement.shared;
+        SettledItem[] calldata items = settlement.items;
+        Totals memory totals = _totalsOf(shared[0], shared[1], shared[2], shared[3]);
+        for (uint256 i = 0; i < items.length; i++) {
+            _revertWith(_settleItem(shared, totals, items[i]));
         }
-        _writeTotals(deal, totals);
+        _writeTotals(shared, totals);
     }
 
     function _settleWhatCanBe(uint256 index, Settlement calldata settlement) internal {
-        Deal memory deal = DealLib.loadShared(WordsLib.copy(settlement.shared));
-        Totals memory totals;
-        for (uint256 i = 0; i < settlement.items.length; i++) {
-            bytes memory failure = _settleItem(deal, totals, settlement.items[i]);
+        bytes32[5] calldata shared = settlement.shared;
+        SettledItem[] calldata items = settlement.items;
+        Totals memory totals = _totalsOf(shared[0], shared[1], shared[2], shared[3]);
+        for (uint256 i = 0; i < items.length; i++) {
+            bytes memory failure = _settleItem(shared, totals, items[i]);
             if (failure.length != 0) emit Skipped(index, i, failure);
         }
-        _writeTotals(deal, totals);
+        _writeTotals(shared, totals);
     }
 
-    /// @dev Settles with a waiver what the caller has just submitted.
-    function _settleWaived(Deal memory deal, DealId dealId, ResultOpening calldata result, bytes calldata waiver)
-        internal
-    {
-        bytes32 digest = _digest(result.head, result.content);
-        _revertWith(_checkWaiver(deal, dealId, _deals[dealId], digest, waiver));
-        Totals memory totals;
-        _accept(deal, dealId, totals, result.head, digest);
-        _writeTotals(deal, totals);
-    }
-
-    function _settleItem(Deal memory deal, Totals memory totals, SettledItem calldata item)
+    function _settleItem(bytes32[5] calldata shared, Totals memory totals, SettledItem calldata item)
         private
         returns (bytes memory failure)
     {
-        deal.inputs = item.inputs;
-        deal.jobOfferHash = item.jobOfferHash;
-        DealId dealId = _idOf(deal);
+        DealId dealId = DealId.wrap(_digestOf(DealLib.hashOf(shared, item.details)));
         DealWord word = _deals[dealId];
         if (!word.isIn(Status.ResultsSubmitted)) return _notIn(dealId, word, Status.ResultsSubmitted);
-        if (block.timestamp > word.deadline() + REVEAL_WINDOW) return _passed(dealId, word.deadline() + REVEAL_WINDOW);
-        bytes32 digest = _digest(item.head, item.content);
-        failure = _checkCommitment(dealId, word, deal.provider, digest, item.salt);
-        if (failure.length != 0) return failure;
-        failure = item.agreement == Agreement.Waiver
-            ? _checkWaiver(deal, dealId, word, digest, item.signature)
-            : _checkJudged(deal, dealId, word, digest, item);
-        if (failure.length != 0) return failure;
-        _accept(deal, dealId, totals, item.head, digest);
-    }
-
-    /// @dev Silence or acceptance counts once the lottery is known to have spared the deal.
-    function _checkJudged(
-        Deal memory deal,
-        DealId dealId,
-        DealWord word,
-        bytes32 digest,
-        SettledItem calldata item
-    ) private view returns (bytes memory failure) {
-        if (block.timestamp <= word.deadline()) {
-            if (item.agreement == Agreement.Acceptance) {
-                bytes32 hash = keccak256(abi.encode(ACCEPTANCE_TYPEHASH, dealId, digest));
-                if (_signerOf(deal.creator, hash, item.signature, SCOPE_ACCEPTANCE).isZero()) {
-                    return _failure(SignatureInvalid.selector, uint256(hash), _word(deal.creator));
-                }
-            } else if (!_isActor(deal.creator, toWord(msg.sender), SCOPE_ACCEPTANCE)) {
-                return _failure(AgreementMissing.selector, _word(dealId), word.deadline());
-            }
+        uint256 revealDeadline;
+        // Safe: 40 bits and at most thirty days.
+        unchecked {
+            revealDeadline = word.deadline() + REVEAL_WINDOW;
         }
-        return _checkSpared(deal, dealId, word);
+        if (block.timestamp > revealDeadline) return _passed(dealId, revealDeadline);
+        bytes32 digest = _digest(item.head, item.content);
+        uint176 opened = _commitment(dealId, totals.provider, digest, item.salt);
+        if (opened != word.commitment()) return _failure(CommitmentMismatch.selector, _word(dealId), word.commitment(), opened);
+        bool waived = item.agreement == Agreement.Waiver;
+        failure = waived
+            ? _checkWaiver(totals.creator, dealId, digest, item.signature)
+            : _checkJudged(totals.creator, dealId, word, digest, item);
+        if (failure.length != 0) return failure;
+        (bool known, bool drawn) = _lotteryOf(totals, dealId, word.period());
+        if (!(known || waived)) return _failure(SeedPending.selector, _word(dealId), word.period() + 1);
+        if (drawn) return _failure(DealDrawn.selector, _word(dealId));
+        uint256 gross = _addUp(totals, item.head);
+        _move(dealId, word, word.ended(Status.Accepted, block.timestamp));
+        emit DealAccepted(dealId, totals.creator.plain(), totals.provider.plain(), digest, gross);
     }
 
-    function _checkWaiver(Deal memory deal, DealId dealId, DealWord word, bytes32 digest, bytes calldata signature)
+    /// @dev As _lottery; the source of randomness is asked once for neighbours of the same period.
+    function _lotteryOf(Totals memory totals, DealId dealId, uint256 period)
+        private
+        view
+        returns (bool known, bool drawn)
+    {
+        uint256 auditBps = totals.numbers.auditBps();
+        if (auditBps == 0) return (true, false);
+        if (totals.seedPeriod != period + 1) {
+            totals.seedPeriod = period + 1;
+            (totals.seedStatus, totals.seed) = RANDOMNESS.seed(uint32(period + 1));
+        }
+        (known, drawn,) = _drawn(dealId, auditBps, totals.seedStatus, totals.seed);
+    }
+
+    /// @dev Before the judge deadline somebody has to have agreed for the creator.
+    function _checkJudged(Address creator, DealId dealId, DealWord word, bytes32 digest, SettledItem calldata item)
         private
         view
         returns (bytes memory failure)
     {
-        bytes32 hash = keccak256(abi.encode(WAIVER_TYPEHASH, WAIVER_STATEMENT, dealId, digest));
-        if (_signerOf(deal.creator, hash, signature, SCOPE_ACCEPTANCE).isZero()) {
-            return _failure(SignatureInvalid.selector, uint256(hash), _word(deal.creator));
+        if (block.timestamp > word.deadline()) return failure;
+        if (item.agreement == Agreement.Acceptance) {
+            bytes32 hash = HashLib.hash(ACCEPTANCE_TYPEHASH, DealId.unwrap(dealId), digest);
+            if (_signerOf(creator, hash, item.signature, SCOPE_ACCEPTANCE).isZero()) {
+                return _failure(SignatureInvalid.selector, uint256(hash), _word(creator));
+            }
+        } else if (!_isActor(creator, toWord(msg.sender), SCOPE_ACCEPTANCE)) {
+            return _failure(AgreementMissing.selector, _word(dealId), word.deadline());
         }
-        return _checkNotDrawn(deal, dealId, word);
     }
 
-    function _accept(Deal memory deal, DealId dealId, Totals memory totals, bytes32 head, bytes32 digest) private {
-        Charge memory charge = _charge(deal, uint64(uint256(head)));
-        uint256 locked = _lockedTotal(deal);
-        totals.creatorUnlocked += locked;
-        totals.creatorRefund += locked - charge.total;
-        totals.providerUnlocked += deal.collateral;
-        totals.providerReceived += deal.collateral + charge.gross;
-        totals.royalty += charge.royalty;
-        totals.solverFee += charge.solverFee;
-        totals.toFund += charge.toFund;
-        _end(dealId, _deals[dealId], Status.Accepted);
-        emit DealAccepted(dealId, deal.creator.plain(), deal.provider.plain(), digest, charge.gross);
+    function _checkWaiver(Address creator, DealId dealId, bytes32 digest, bytes calldata signature)
+        private
+        view
+        returns (bytes memory failure)
+    {
+        bytes32 hash = HashLib.hash(WAIVER_TYPEHASH, WAIVER_STATEMENT, DealId.unwrap(dealId), digest);
+        if (_signerOf(creator, hash, signature, SCOPE_ACCEPTANCE).isZero()) {
+            return _failure(SignatureInvalid.selector, uint256(hash), _word(creator));
+        }
     }
 
-    /// @dev The group's deals share token, pool, version, solver, strategy, creator and provider.
-    function _writeTotals(Deal memory deal, Totals memory totals) private {
-        if (totals.creatorUnlocked == 0) return;
-        _release(deal.token, deal.creator, totals.creatorUnlocked, totals.creatorRefund);
-        _release(deal.token, deal.provider, totals.providerUnlocked, totals.providerReceived);
-        Accrual memory of_ = Accrual(deal.token, deal.module, deal.solver, deal.strategy, deal.pool);
-        _accrue(of_, totals.royalty, totals.solverFee, totals.toFund);
+    function _totalsOf(bytes32 creator, bytes32 provider, bytes32 token, bytes32 numbers)
+        private
+        pure
+        returns (Totals memory totals)
+    {
+        totals.creator = lowAddress(uint256(creator));
+        totals.provider = lowAddress(uint256(provider));
+        totals.price = uint256(provider) >> 160;
+        totals.unitPrice = uint256(token) >> 160;
+        totals.numbers = DealNumbers.wrap(uint256(numbers));
+        totals.premium = _premiumUp(totals.numbers.seatFee(), totals.numbers.auditBps());
+    }
+
+    /// @dev Adds what one deal owes with the result `head`.
+    function _addUp(Totals memory totals, bytes32 head) private view returns (uint256 gross) {
+        DealNumbers numbers = totals.numbers;
+        gross = _gross(totals.price, totals.unitPrice, Math.min(uint64(uint256(head)), numbers.maxUnits()));
+        (uint256 royalty, uint256 solverFee, uint256 protocolFee) =
+            _fees(gross, numbers.royaltyBps(), numbers.solverFeeBps(), numbers.seatFee() != 0);
+        // Safe: every amount fits 96 bits.
+        unchecked {
+            totals.deals += 1;
+            totals.gross += gross;
+            totals.royalty += royalty;
+            totals.solverFee += solverFee;
+            totals.toFund += protocolFee + totals.premium;
+        }
+    }
+
+    /// @dev The group's deals share token, creator and provider, what is locked, and the place where fees accrue.
+    function _writeTotals(bytes32[5] calldata shared, Totals memory totals) private {
+        if (totals.deals == 0) return;
+        Address token = lowAddress(uint256(shared[2]));
+        uint256 collateral = uint256(shared[0]) >> 160;
+        DealNumbers numbers = totals.numbers;
+        uint256 locked = _totalOf(
+            _gross(totals.price, totals.unitPrice, numbers.maxUnits()),
+            numbers.royaltyBps(),
+            numbers.solverFeeBps(),
+            numbers.seatFee() != 0,
+            totals.premium
+        );
+        // Safe: every amount fits 96 bits, and no deal owes more than it locked.
+        unchecked {
+            locked *= totals.deals;
+            collateral *= totals.deals;
+            uint256 paid = totals.gross + totals.royalty + totals.solverFee + totals.toFund;
+            _release(token, totals.creator, locked, locked - paid);
+            _release(token, totals.provider, collateral, collateral + totals.gross);
+        }
+        _accrue(shared[4], totals.royalty, totals.solverFee, totals.toFund);
+    }
+
+    // ---- several steps in one call
+
+    /// @dev Opens and posts the results: each deal's word is written once.
+    function _openSubmitted(Opening calldata opening, uint176[] calldata commitments)
+        internal
+        returns (DealId[] memory dealIds)
+    {
+        Group memory group = _maker(_freshGroup)();
+        _revertWith(_checkGroup(group, opening));
+        dealIds = new DealId[](opening.jobs.length);
+        for (uint256 i = 0; i < dealIds.length; i++) {
+            _revertWith(_checkJob(group, opening, opening.jobs[i]));
+            _useOffers(group);
+            _lock(group);
+            _logOpened(group);
+            dealIds[i] = group.dealId;
+            DealWord word = _agreedWord(group);
+            _revertWith(_submitAsProvider(group.dealId, word, commitments[i]));
+        }
+        _writeProvider(group);
+    }
+
+    /// @dev Opens, posts and settles with a waiver: nothing is locked, and the deal's word is written once.
+    function _openSettled(Opening calldata opening, bytes32 head, bytes32 content, bytes calldata waiver)
+        internal
+        returns (DealId dealId)
+    {
+        Group memory group = _maker(_freshGroup)();
+        _revertWith(_checkGroup(group, opening));
+        _revertWith(_checkJob(group, opening, opening.jobs[0]));
+        _useOffers(group);
+        _logOpened(group);
+        bytes32[12] memory record = group.record;
+        dealId = group.dealId;
+        Totals memory totals = _totalsOf(record[0], record[1], record[2], record[3]);
+        uint256 gross = _endWaived(dealId, _agreedWord(group), totals, head, content, waiver);
+        uint256 paid = gross + totals.royalty + totals.solverFee + totals.toFund;
+        _accounts[group.job.token][totals.creator] = group.creatorWord.subFree(paid);
+        group.providerWord = group.providerWord.addFree(gross);
+        _writeProvider(group);
+        _accrue(group.accrual, totals.royalty, totals.solverFee, totals.toFund);
+    }
+
+    /// @dev Posts and settles with a waiver.
+    function _settleAtOnce(
+        bytes32[5] calldata shared,
+        bytes32 details,
+        bytes32 head,
+        bytes32 content,
+        bytes calldata waiver
+    ) internal {
+        DealId dealId = DealId.wrap(_digestOf(DealLib.hashOf(shared, details)));
+        Totals memory totals = _totalsOf(shared[0], shared[1], shared[2], shared[3]);
+        _endWaived(dealId, _deals[dealId], totals, head, content, waiver);
+        _writeTotals(shared, totals);
+    }
+
+    /// @dev From Agreed to Accepted. The lottery is not asked: the seed that decides about a result of this period is not known
+    /// before the next one.
+    function _endWaived(
+        DealId dealId,
+        DealWord word,
+        Totals memory totals,
+        bytes32 head,
+        bytes32 content,
+        bytes calldata waiver
+    ) private returns (uint256 gross) {
+        _revertWith(_checkSubmission(dealId, word));
+        if (block.timestamp > word.deadline()) _revertWith(_passed(dealId, word.deadline()));
+        bytes32 digest = _digest(head, content);
+        _revertWith(_checkWaiver(totals.creator, dealId, digest, waiver));
+        gross = _addUp(totals, head);
+        DealWord submitted = DealWordLib.resultsSubmitted(_commitment(dealId, totals.provider, digest, 0), 0, 0);
+        _move(dealId, submitted, submitted.ended(Status.Accepted, block.timestamp));
+        emit DealAccepted(dealId, totals.creator.plain(), totals.provider.plain(), digest, gross);
     }
 
     // ---- shared
-
-    function _find(bytes32[12] memory record) internal view returns (Deal memory deal, DealId dealId, DealWord word) {
-        deal = record.load();
-        dealId = _idOf(deal);
-        word = _deals[dealId];
-    }
-
-    function _idOf(Deal memory deal) internal view returns (DealId) {
-        return DealId.wrap(_digestOf(deal.structHash()));
-    }
-
-    function _end(DealId dealId, DealWord word, Status final_) internal {
-        _move(dealId, word, word.ended(final_, block.timestamp));
-    }
-
-    function _checkCommitment(DealId dealId, DealWord word, Address provider, bytes32 digest, bytes32 salt)
-        internal
-        pure
-        returns (bytes memory failure)
-    {
-        uint176 opened = _commitment(dealId, provider, digest, salt);
-        if (opened != word.commitment()) return _failure(CommitmentMismatch.selector, _word(dealId), word.commitment(), opened);
-    }
-
-    function _checkSpared(Deal memory deal, DealId dealId, DealWord word) internal view returns (bytes memory failure) {
-        (bool known, bool drawn,) = _lottery(dealId, deal.auditBps, word.period());
-        if (!known) return _failure(SeedPending.selector, _word(dealId), word.period() + 1);
-        if (drawn) return _failure(DealDrawn.selector, _word(dealId));
-    }
-
-    function _checkNotDrawn(Deal memory deal, DealId dealId, DealWord word) internal view returns (bytes memory failure) {
-        (, bool drawn,) = _lottery(dealId, deal.auditBps, word.period());
-        if (drawn) return _failure(DealDrawn.selector, _word(dealId));
-    }
 
     function _notIn(DealId dealId, DealWord word, Status needed) internal pure returns (bytes memory) {
         return _failure(DealNotIn.selector, _word(dealId), word.statusBits(), uint256(needed));

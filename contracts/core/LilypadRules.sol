@@ -6,6 +6,7 @@ import {ILilypadRules} from "../interfaces/ILilypadRules.sol";
 import {IRandomness, SeedStatus} from "../interfaces/IRandomness.sol";
 import {Address} from "../types/Address.sol";
 import {Deal} from "../types/Deal.sol";
+import {HashLib} from "../types/Hash.sol";
 import {DealId} from "../types/Ids.sol";
 
 /// @title The numbers of the protocol: parameters, prices, fees, penalties, the lottery
@@ -85,24 +86,46 @@ abstract contract LilypadRules is ILilypadRules {
 
     /// @dev The most the provider can earn. May exceed 96 bits before an opening has checked it.
     function _value(Deal memory deal) internal pure returns (uint256) {
-        return _gross(deal, deal.maxUnits);
+        return _gross(deal.price, deal.unitPrice, deal.maxUnits);
     }
 
-    function _gross(Deal memory deal, uint256 units) private pure returns (uint256) {
+    function _gross(uint256 price, uint256 unitPrice, uint256 units) internal pure returns (uint256) {
         unchecked {
-            return deal.price + deal.unitPrice * units;
+            return price + unitPrice * units;
         }
     }
 
-    /// @dev Each fee rounded down (the creator keeps the rest), the premium rounded up (the fund must not lose by dust).
+    /// @dev What a deal costs at some number of units.
     function _charge(Deal memory deal, uint256 units) internal view returns (Charge memory charge) {
+        charge.gross = _gross(deal.price, deal.unitPrice, Math.min(units, deal.maxUnits));
+        bool verified = deal.pool != 0;
+        (charge.royalty, charge.solverFee, charge.toFund) = _fees(charge.gross, deal.royaltyBps, deal.solverFeeBps, verified);
         unchecked {
-            uint256 gross = _gross(deal, Math.min(units, deal.maxUnits));
-            charge.gross = gross;
-            charge.royalty = _shareDown(gross, deal.royaltyBps);
-            charge.solverFee = _shareDown(gross, deal.solverFeeBps);
-            if (deal.pool != 0) charge.toFund = _shareDown(gross, PROTOCOL_FEE_BPS) + _premiumUp(deal);
-            charge.total = gross + charge.royalty + charge.solverFee + charge.toFund;
+            if (verified) charge.toFund += _premiumUp(deal);
+            charge.total = charge.gross + charge.royalty + charge.solverFee + charge.toFund;
+        }
+    }
+
+    /// @dev Each fee rounded down: the creator keeps the rest.
+    function _fees(uint256 gross, uint256 royaltyBps, uint256 solverFeeBps, bool verified)
+        internal
+        view
+        returns (uint256 royalty, uint256 solverFee, uint256 protocolFee)
+    {
+        royalty = _shareDown(gross, royaltyBps);
+        solverFee = _shareDown(gross, solverFeeBps);
+        protocolFee = verified ? _shareDown(gross, PROTOCOL_FEE_BPS) : 0;
+    }
+
+    /// @dev What the creator pays for `gross` to the provider.
+    function _totalOf(uint256 gross, uint256 royaltyBps, uint256 solverFeeBps, bool verified, uint256 premium)
+        internal
+        view
+        returns (uint256)
+    {
+        (uint256 royalty, uint256 solverFee, uint256 protocolFee) = _fees(gross, royaltyBps, solverFeeBps, verified);
+        unchecked {
+            return gross + royalty + solverFee + protocolFee + premium;
         }
     }
 
@@ -112,8 +135,13 @@ abstract contract LilypadRules is ILilypadRules {
     }
 
     function _premiumUp(Deal memory deal) internal pure returns (uint256) {
+        return _premiumUp(deal.seatFee, deal.auditBps);
+    }
+
+    /// @dev Rounded up: the fund must not lose by dust.
+    function _premiumUp(uint256 seatFee, uint256 auditBps) internal pure returns (uint256) {
         unchecked {
-            return (deal.seatFee * deal.auditBps * PREMIUM_TENTHS + BPS * 10 - 1) / (BPS * 10);
+            return (seatFee * auditBps * PREMIUM_TENTHS + BPS * 10 - 1) / (BPS * 10);
         }
     }
 
@@ -125,10 +153,10 @@ abstract contract LilypadRules is ILilypadRules {
         fee = Math.max(fee, Math.max(floor_, moduleMinimum));
     }
 
-    /// @dev Fees of the audit's seats: one, then a panel of three.
-    function _auditFee(Deal memory deal) internal pure returns (uint256) {
+    /// @dev Fees of the audit's seats, at `seatFee` each: one, then a panel of three.
+    function _auditFee(uint256 seatFee) internal pure returns (uint256) {
         unchecked {
-            return deal.seatFee * AUDIT_SEATS;
+            return seatFee * AUDIT_SEATS;
         }
     }
 
@@ -157,10 +185,18 @@ abstract contract LilypadRules is ILilypadRules {
     {
         if (auditBps == 0) return (true, false, false);
         (SeedStatus status, bytes32 seed) = RANDOMNESS.seed(submittedIn + 1);
+        return _drawn(dealId, auditBps, status, seed);
+    }
+
+    function _drawn(DealId dealId, uint256 auditBps, SeedStatus status, bytes32 seed)
+        internal
+        pure
+        returns (bool known, bool drawn, bool expired)
+    {
         if (status == SeedStatus.Pending) return (false, false, false);
         if (status == SeedStatus.Expired) return (true, true, true);
         // The bias of the remainder is below 2^-242.
-        drawn = uint256(keccak256(abi.encode(seed, dealId))) % BPS < auditBps;
+        drawn = uint256(HashLib.hash(seed, DealId.unwrap(dealId))) % BPS < auditBps;
         return (true, drawn, false);
     }
 
@@ -168,7 +204,7 @@ abstract contract LilypadRules is ILilypadRules {
 
     /// @dev Protocol 5.2.
     function _digest(bytes32 head, bytes32 content) internal pure returns (bytes32) {
-        return keccak256(abi.encode(head, content));
+        return HashLib.hash(head, content);
     }
 
     /// @dev Protocol 5.3: the low 176 bits.
@@ -177,6 +213,6 @@ abstract contract LilypadRules is ILilypadRules {
         pure
         returns (uint176)
     {
-        return uint176(uint256(keccak256(abi.encode(dealId, provider, digest, salt))));
+        return uint176(uint256(HashLib.hash(DealId.unwrap(dealId), provider.asBytes32(), digest, salt)));
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {Opening, Outcome, ResultOpening, Settlement, SignedResult, Term} from "../types/Calls.sol";
+import {Opening, Outcome, Settlement, SignedResult, Term} from "../types/Calls.sol";
 import {DealWord, DisputeKind, Status} from "../types/DealWord.sol";
 import {DealId, PoolId} from "../types/Ids.sol";
 import {ILilypadConsent} from "./ILilypadConsent.sol";
@@ -67,11 +67,12 @@ interface ILilypad is ILilypadRules, ILilypadPayments, ILilypadConsent {
         returns (DealId[] memory dealIds);
 
     /// @notice Opens one deal, posts its result and settles it with the creator's waiver. The provider or its delegate (scope 2).
-    function openSubmitAndSettle(
-        Opening calldata opening,
-        ResultOpening calldata result,
-        bytes calldata waiver
-    ) external returns (DealId dealId);
+    /// The same has to hold as for the three steps one by one; what they would lock for a moment has to be free. The result is
+    /// public at once: its commitment has salt 0 and no event of its own, and the deal no period. Emits {DealOpened}, {DealAccepted}.
+    /// @param head The result's first word, units in the low 64 bits. @param content The second: together its digest.
+    function openSubmitAndSettle(Opening calldata opening, bytes32 head, bytes32 content, bytes calldata waiver)
+        external
+        returns (DealId dealId);
 
     // ---- results
 
@@ -85,10 +86,18 @@ interface ILilypad is ILilypadRules, ILilypadPayments, ILilypadConsent {
     /// @notice As submitResult, carried by anyone with the provider's signature `Result(bytes32 dealId,uint176 commitment)`.
     function submitSignedResults(SignedResult[] calldata results) external;
 
-    /// @notice Posts the result and settles with the creator's waiver. The provider or its delegate (scope 2), from Agreed.
-    function submitAndSettle(bytes32[12] calldata record, ResultOpening calldata result, bytes calldata waiver) external;
+    /// @notice Posts the result and settles with the creator's waiver. The provider or its delegate (scope 2), from Agreed, until
+    /// the submit deadline. The commitment has salt 0, as in openSubmitAndSettle. Emits {DealAccepted} only.
+    /// @param shared As in a settlement. @param details Likewise. @param head As in openSubmitAndSettle. @param content Likewise.
+    function submitAndSettle(
+        bytes32[5] calldata shared,
+        bytes32 details,
+        bytes32 head,
+        bytes32 content,
+        bytes calldata waiver
+    ) external;
 
-    /// @notice Settles deals that share their first ten record words, all or none. Anyone with the openings, from
+    /// @notice Settles deals that share the first four words of their records and their place of accrual, all or none. Anyone with the openings, from
     /// ResultsSubmitted, until the reveal window after the judge deadline ends: after the judge deadline, or with the
     /// creator's agreement, or by the creator's own call (account or delegate with scope 4); once the lottery spared the deal
     /// (a waiver: unless it drew it). Emits {DealAccepted}.

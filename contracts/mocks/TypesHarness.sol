@@ -11,7 +11,7 @@ import {DealWord, DealWordLib, DisputeKind, Status} from "../types/DealWord.sol"
 import {DealId, PoolId, VersionId} from "../types/Ids.sol";
 import {JobOffer, JobOfferLib} from "../types/JobOffer.sol";
 import {ResourceOffer, ResourceOfferLib} from "../types/ResourceOffer.sol";
-import {ModuleTerms, PoolTerms, TermsLib, TermWordsLib} from "../types/Terms.sol";
+import {ModuleTerms, ModuleWords, PoolTerms, PoolWords, TermsLib} from "../types/Terms.sol";
 
 /// @title Test double: opens the internal libraries, so that Python can be compared with them on random values
 contract TypesHarness is LilypadRules, LilypadDomain {
@@ -25,7 +25,7 @@ contract TypesHarness is LilypadRules, LilypadDomain {
     // ---- offers and terms
 
     function jobHash(
-        bytes32[4] memory words,
+        bytes32[4] calldata words,
         address token,
         bytes32 module,
         bytes32 pool,
@@ -57,14 +57,12 @@ contract TypesHarness is LilypadRules, LilypadDomain {
         return TermsLib.id(terms);
     }
 
-    function moduleWordsId(bytes32[11] calldata words) external pure returns (VersionId id, bool fits) {
-        bytes32[11] memory copied = words;
-        return (TermWordsLib.moduleWords(copied).id(), TermWordsLib.moduleWords(copied).fits());
+    function moduleWordsId(ModuleWords calldata words) external pure returns (VersionId id, bool fits) {
+        return (words.id(), words.fits());
     }
 
-    function poolWordsId(bytes32[10] calldata words) external pure returns (PoolId id, bool fits) {
-        bytes32[10] memory copied = words;
-        return (TermWordsLib.poolWords(copied).id(), TermWordsLib.poolWords(copied).fits());
+    function poolWordsId(PoolWords calldata words) external pure returns (PoolId id, bool fits) {
+        return (words.id(), words.fits());
     }
 
     function isMember(bytes32 root, bytes32 value, bytes32[] calldata proof) external pure returns (bool) {
@@ -74,20 +72,26 @@ contract TypesHarness is LilypadRules, LilypadDomain {
     // ---- records
 
     function dealHash(bytes32[12] memory words) external pure returns (bytes32) {
+        return words.structHash();
+    }
+
+    /// @notice The same by way of the fields.
+    function dealHashOfFields(bytes32[12] memory words) external pure returns (bytes32) {
         return words.load().structHash();
     }
 
+    /// @notice The same from what a settlement brings.
+    function settledHash(bytes32[5] calldata shared, bytes32 details) external pure returns (bytes32) {
+        return DealLib.hashOf(shared, details);
+    }
+
     function dealId(bytes32[12] memory words) external view returns (bytes32) {
-        return _digestOf(words.load().structHash());
+        return _digestOf(words.structHash());
     }
 
     /// @notice Unpacks and packs again.
     function repack(bytes32[12] memory words) external pure returns (bytes32[12] memory) {
         return words.load().pack();
-    }
-
-    function sharedHash(bytes32[10] memory words) external pure returns (bytes32) {
-        return DealLib.loadShared(words).structHash();
     }
 
     // ---- numbers
@@ -102,7 +106,7 @@ contract TypesHarness is LilypadRules, LilypadDomain {
         returns (uint256 value, uint256 lockedTotal, uint256 premium, uint256 penalty, uint256 auditFee)
     {
         Deal memory deal = words.load();
-        return (_value(deal), _lockedTotal(deal), _premiumUp(deal), _penalty(deal), _auditFee(deal));
+        return (_value(deal), _lockedTotal(deal), _premiumUp(deal), _penalty(deal), _auditFee(deal.seatFee));
     }
 
     function seatFee(uint256 value, uint256 floor_, uint256 moduleMinimum) external pure returns (uint256) {

@@ -11,7 +11,7 @@ using AccountWordLib for AccountWord global;
 /// @title Reading and moving the amounts of an account word
 /// @dev The ledger holds at most 2^96 - 1 of a token in all (LilypadPayments refuses deposits beyond that), and every
 /// amount that is added here was taken from somewhere in the ledger before, so no field can overflow into the next.
-/// The checks stay nevertheless: a broken caller must revert, not spill.
+/// The checks stay nevertheless: a broken caller must revert, not spill. What is unchecked follows them.
 library AccountWordLib {
     uint256 private constant AMOUNT_MASK = type(uint96).max;
 
@@ -35,26 +35,34 @@ library AccountWordLib {
     }
 
     function addFree(AccountWord word, uint256 amount) internal pure returns (AccountWord) {
-        if (free(word) + amount > AMOUNT_MASK) revert AmountOverflows(amount);
-        return AccountWord.wrap(AccountWord.unwrap(word) + amount);
+        unchecked {
+            if (amount > AMOUNT_MASK - free(word)) revert AmountOverflows(amount);
+            return AccountWord.wrap(AccountWord.unwrap(word) + amount);
+        }
     }
 
     function subFree(AccountWord word, uint256 amount) internal pure returns (AccountWord) {
         if (free(word) < amount) revert AmountUnderflows(free(word), amount);
-        return AccountWord.wrap(AccountWord.unwrap(word) - amount);
+        unchecked {
+            return AccountWord.wrap(AccountWord.unwrap(word) - amount);
+        }
     }
 
     /// @notice Moves `amount` from free to locked.
     function lock(AccountWord word, uint256 amount) internal pure returns (AccountWord) {
         word = subFree(word, amount);
-        if (locked(word) + amount > AMOUNT_MASK) revert AmountOverflows(amount);
-        return AccountWord.wrap(AccountWord.unwrap(word) + (amount << 96));
+        unchecked {
+            if (amount > AMOUNT_MASK - locked(word)) revert AmountOverflows(amount);
+            return AccountWord.wrap(AccountWord.unwrap(word) + (amount << 96));
+        }
     }
 
     /// @notice Takes `amount` out of locked; its new owner is the caller's business.
     function subLocked(AccountWord word, uint256 amount) internal pure returns (AccountWord) {
         if (locked(word) < amount) revert AmountUnderflows(locked(word), amount);
-        return AccountWord.wrap(AccountWord.unwrap(word) - (amount << 96));
+        unchecked {
+            return AccountWord.wrap(AccountWord.unwrap(word) - (amount << 96));
+        }
     }
 
     /// @notice Floors only rise.

@@ -5,7 +5,7 @@ pragma solidity ^0.8.24;
 /// some three hundred times (measured: 2 kB of code), so inside it they travel as words that were clean when they came.
 type Address is uint256;
 
-using {equals as ==, differs as !=, isZero, plain} for Address global;
+using {equals as ==, differs as !=, isZero, plain, asBytes32} for Address global;
 
 Address constant NOBODY = Address.wrap(0);
 
@@ -21,6 +21,10 @@ function lowAddress(uint256 word) pure returns (Address) {
 
 function plain(Address account) pure returns (address) {
     return address(uint160(Address.unwrap(account)));
+}
+
+function asBytes32(Address account) pure returns (bytes32) {
+    return bytes32(Address.unwrap(account));
 }
 
 function isZero(Address account) pure returns (bool) {

@@ -4,6 +4,7 @@ pragma solidity ^0.8.24;
 import {Address} from "./Address.sol";
 import {DealWord} from "./DealWord.sol";
 import {DealId, PoolId} from "./Ids.sol";
+import {ModuleWords, PoolWords} from "./Terms.sol";
 
 /// @notice One job offer of an opening: dense words (JobOfferLib) and the creator's consent.
 struct SignedJob {
@@ -15,8 +16,8 @@ struct SignedJob {
 struct Opening {
     bytes32[6] resource; // dense words (ResourceOfferLib)
     bytes resourceSignature;
-    bytes32[11] module; // the words of ModuleTerms
-    bytes32[10] pool; // the words of PoolTerms; all zero: Unverified
+    ModuleWords module;
+    PoolWords pool; // all zero: Unverified
     bytes32[] membership; // Merkle proof that the version is in the provider's list; empty when the list is 0
     SignedJob[] jobs;
 }
@@ -28,10 +29,9 @@ enum Agreement {
     Waiver // signature "I have checked this result myself"; skips the lottery, unless the deal is drawn already
 }
 
-/// @notice One deal of a settlement: what of the record differs in the group, and the opening of its commitment.
+/// @notice One deal of a settlement: the hash of what of its record settlement does not read, and the opening of its commitment.
 struct SettledItem {
-    bytes32 inputs;
-    bytes32 jobOfferHash;
+    bytes32 details; // hash of the record's words 6 to 11 (DealLib.detailsOf)
     bytes32 head; // units [0..63] | exit code [64..95] | mask of counted parts [96..103]
     bytes32 content;
     bytes32 salt;
@@ -39,9 +39,9 @@ struct SettledItem {
     bytes signature; // the creator's, when there is an agreement
 }
 
-/// @notice Deals that share the first ten words of their records, settled together.
+/// @notice Deals settled together: they share the first four words of their records and the place where fees accrue.
 struct Settlement {
-    bytes32[10] shared;
+    bytes32[5] shared; // words 0 to 3 of the record, and DealLib.accrualOf
     SettledItem[] items;
 }
 

@@ -2,12 +2,11 @@
 pragma solidity ^0.8.24;
 
 import {Address, lowAddress} from "./Address.sol";
-import {DealId} from "./Ids.sol";
+import {HashLib} from "./Hash.sol";
 
-/// @notice The record of a deal: all its terms. Its EIP-712 digest is the deal id; the chain keeps one word, whoever
-/// acts brings the record. Memory layout as in JobOffer. Protocol 3.4.
+/// @notice The terms of a deal, a field a word. Calldata and events have them in the dense form of DealLib, whose EIP-712
+/// digest is the deal id; the chain keeps one word, whoever acts brings the record. Protocol 3.4.
 struct Deal {
-    bytes32 typeHash;
     Address creator;
     Address provider;
     Address solver; // 0: none
@@ -33,98 +32,201 @@ struct Deal {
     bytes32 resourceOfferHash; // EIP-712 struct hash
 }
 
-/// @title Dense calldata form of a deal record
+/// @notice The fourth word of a record: what settlement needs besides accounts and prices.
+type DealNumbers is uint256;
+
+using DealNumbersLib for DealNumbers global;
+
+library DealNumbersLib {
+    function maxUnits(DealNumbers numbers) internal pure returns (uint256) {
+        return uint64(DealNumbers.unwrap(numbers));
+    }
+
+    /// @dev Above zero exactly in verified pools.
+    function seatFee(DealNumbers numbers) internal pure returns (uint256) {
+        return uint96(DealNumbers.unwrap(numbers) >> 64);
+    }
+
+    function auditBps(DealNumbers numbers) internal pure returns (uint256) {
+        return uint16(DealNumbers.unwrap(numbers) >> 160);
+    }
+
+    function royaltyBps(DealNumbers numbers) internal pure returns (uint256) {
+        return uint16(DealNumbers.unwrap(numbers) >> 176);
+    }
+
+    function solverFeeBps(DealNumbers numbers) internal pure returns (uint256) {
+        return uint16(DealNumbers.unwrap(numbers) >> 192);
+    }
+
+    function judgeWindow(DealNumbers numbers) internal pure returns (uint256) {
+        return uint32(DealNumbers.unwrap(numbers) >> 208);
+    }
+}
+
+/// @title Dense form of a deal record
 /// @dev Twelve words, every bit has a meaning, so a record has one encoding. Fields from the least significant bit:
-/// 0: creator 160 | price 96
-/// 1: provider 160 | unitPrice 96
-/// 2: solver 160 | collateral 96
-/// 3: publisher 160 | seatFee 96
-/// 4: royaltyTo 160 | seatFloor 96
-/// 5: strategy 160 | maxUnits 64 | submitWindow 32
-/// 6: token 160 | judgeWindow 32 | auditBps 16 | royaltyBps 16 | solverFeeBps 16 | zero 16
-/// 7: module
-/// 8: pool
+/// 0: creator 160 | collateral 96
+/// 1: provider 160 | price 96
+/// 2: token 160 | unitPrice 96
+/// 3: maxUnits 64 | seatFee 96 | auditBps 16 | royaltyBps 16 | solverFeeBps 16 | judgeWindow 32 | zero 16
+/// 4: module
+/// 5: pool
+/// 6: solver 160 | low 96 bits of royaltyTo
+/// 7: strategy 160 | high 64 bits of royaltyTo | submitWindow 32
+/// 8: publisher 160 | seatFloor 96
 /// 9: resourceOfferHash
 /// 10: inputs
 /// 11: jobOfferHash
-/// The sixteen zero bits of word 6 are checked.
+/// The sixteen zero bits of word 3 are checked.
+/// What a settlement does not read stands behind two nested structs, so that it brings two hashes instead: Accrual names the
+/// word in which fees accrue, Details (words 6 to 11) has all the rest.
 library DealLib {
     error DealEncodingNotCanonical(bytes32 word);
 
     bytes32 internal constant TYPEHASH = keccak256(
-        "Deal(address creator,address provider,address solver,address publisher,address royaltyTo,address strategy,address token,bytes32 module,bytes32 inputs,bytes32 pool,uint96 price,uint96 unitPrice,uint64 maxUnits,uint96 collateral,uint96 seatFee,uint96 seatFloor,uint32 submitWindow,uint32 judgeWindow,uint16 auditBps,uint16 royaltyBps,uint16 solverFeeBps,bytes32 jobOfferHash,bytes32 resourceOfferHash)"
+        "Deal(bytes32 creator,bytes32 provider,bytes32 token,bytes32 numbers,Accrual accrual,Details details)Accrual(address token,address solver,address strategy,bytes32 module,bytes32 pool)Details(bytes32 solver,bytes32 strategy,bytes32 publisher,bytes32 resourceOfferHash,bytes32 inputs,bytes32 jobOfferHash)"
+    );
+    bytes32 internal constant ACCRUAL_TYPEHASH =
+        keccak256("Accrual(address token,address solver,address strategy,bytes32 module,bytes32 pool)");
+    bytes32 internal constant DETAILS_TYPEHASH = keccak256(
+        "Details(bytes32 solver,bytes32 strategy,bytes32 publisher,bytes32 resourceOfferHash,bytes32 inputs,bytes32 jobOfferHash)"
     );
 
     /// @notice Unpacks a record. Reverts with DealEncodingNotCanonical when a meaningless bit is set.
     function load(bytes32[12] memory words) internal pure returns (Deal memory deal) {
-        bytes32[10] memory shared;
-        // Safe: the first ten words of a static array are a shorter one at the same place.
-        assembly ("memory-safe") {
-            shared := words
-        }
-        deal = loadShared(shared);
+        uint256 word = uint256(words[0]);
+        deal.creator = lowAddress(word);
+        deal.collateral = word >> 160;
+        word = uint256(words[1]);
+        deal.provider = lowAddress(word);
+        deal.price = word >> 160;
+        word = uint256(words[2]);
+        deal.token = lowAddress(word);
+        deal.unitPrice = word >> 160;
+        word = uint256(words[3]);
+        if (word >> 240 != 0) revert DealEncodingNotCanonical(bytes32(word));
+        DealNumbers numbers = DealNumbers.wrap(word);
+        deal.maxUnits = numbers.maxUnits();
+        deal.seatFee = numbers.seatFee();
+        deal.auditBps = numbers.auditBps();
+        deal.royaltyBps = numbers.royaltyBps();
+        deal.solverFeeBps = numbers.solverFeeBps();
+        deal.judgeWindow = numbers.judgeWindow();
+        deal.module = words[4];
+        deal.pool = words[5];
+        word = uint256(words[6]);
+        deal.solver = lowAddress(word);
+        uint256 royaltyTo = word >> 160;
+        word = uint256(words[7]);
+        deal.strategy = lowAddress(word);
+        deal.royaltyTo = Address.wrap(royaltyTo | uint256(uint64(word >> 160)) << 96);
+        deal.submitWindow = word >> 224;
+        word = uint256(words[8]);
+        deal.publisher = lowAddress(word);
+        deal.seatFloor = word >> 160;
+        deal.resourceOfferHash = words[9];
         deal.inputs = words[10];
         deal.jobOfferHash = words[11];
     }
 
-    /// @notice Unpacks the first ten words, which the deals of one settlement share.
-    function loadShared(bytes32[10] memory words) internal pure returns (Deal memory deal) {
-        deal.typeHash = TYPEHASH;
-        uint256 word = uint256(words[0]);
-        deal.creator = lowAddress(word);
-        deal.price = uint96(word >> 160);
-        word = uint256(words[1]);
-        deal.provider = lowAddress(word);
-        deal.unitPrice = uint96(word >> 160);
-        word = uint256(words[2]);
-        deal.solver = lowAddress(word);
-        deal.collateral = uint96(word >> 160);
-        word = uint256(words[3]);
-        deal.publisher = lowAddress(word);
-        deal.seatFee = uint96(word >> 160);
-        word = uint256(words[4]);
-        deal.royaltyTo = lowAddress(word);
-        deal.seatFloor = uint96(word >> 160);
-        word = uint256(words[5]);
-        deal.strategy = lowAddress(word);
-        deal.maxUnits = uint64(word >> 160);
-        deal.submitWindow = uint32(word >> 224);
-        word = uint256(words[6]);
-        if (word >> 240 != 0) revert DealEncodingNotCanonical(bytes32(word));
-        deal.token = lowAddress(word);
-        deal.judgeWindow = uint32(word >> 160);
-        deal.auditBps = uint16(word >> 192);
-        deal.royaltyBps = uint16(word >> 208);
-        deal.solverFeeBps = uint16(word >> 224);
-        deal.module = words[7];
-        deal.pool = words[8];
-        deal.resourceOfferHash = words[9];
-    }
-
     /// @return words The dense form of `deal`.
     function pack(Deal memory deal) internal pure returns (bytes32[12] memory words) {
-        words[0] = bytes32(Address.unwrap(deal.creator) | deal.price << 160);
-        words[1] = bytes32(Address.unwrap(deal.provider) | deal.unitPrice << 160);
-        words[2] = bytes32(Address.unwrap(deal.solver) | deal.collateral << 160);
-        words[3] = bytes32(Address.unwrap(deal.publisher) | deal.seatFee << 160);
-        words[4] = bytes32(Address.unwrap(deal.royaltyTo) | deal.seatFloor << 160);
-        words[5] = bytes32(Address.unwrap(deal.strategy) | deal.maxUnits << 160 | deal.submitWindow << 224);
-        words[6] = bytes32(
-            Address.unwrap(deal.token) | deal.judgeWindow << 160 | deal.auditBps << 192
-                | deal.royaltyBps << 208 | deal.solverFeeBps << 224
+        words[0] = wordOf(deal.creator, deal.collateral);
+        words[1] = wordOf(deal.provider, deal.price);
+        words[2] = wordOf(deal.token, deal.unitPrice);
+        words[3] = numbersOf(
+            deal.maxUnits, deal.seatFee, deal.auditBps, deal.royaltyBps, deal.solverFeeBps, deal.judgeWindow
         );
-        words[7] = deal.module;
-        words[8] = deal.pool;
+        words[4] = deal.module;
+        words[5] = deal.pool;
+        words[6] = wordOf(deal.solver, Address.unwrap(deal.royaltyTo));
+        words[7] = wordOf(deal.strategy, Address.unwrap(deal.royaltyTo) >> 96 | deal.submitWindow << 64);
+        words[8] = wordOf(deal.publisher, deal.seatFloor);
         words[9] = deal.resourceOfferHash;
         words[10] = deal.inputs;
         words[11] = deal.jobOfferHash;
     }
 
-    /// @return result The EIP-712 struct hash.
-    function structHash(Deal memory deal) internal pure returns (bytes32 result) {
-        // Safe: reads the 24 words of the struct, which memory holds one field a word in the order of TYPEHASH.
+    /// @return `low` in the lower 160 bits, the lowest 96 bits of `high` above.
+    function wordOf(Address low, uint256 high) internal pure returns (bytes32) {
+        return bytes32(Address.unwrap(low) | high << 160);
+    }
+
+    function numbersOf(
+        uint256 maxUnits,
+        uint256 seatFee,
+        uint256 auditBps,
+        uint256 royaltyBps,
+        uint256 solverFeeBps,
+        uint256 judgeWindow
+    ) internal pure returns (bytes32) {
+        return bytes32(
+            maxUnits | seatFee << 64 | auditBps << 160 | royaltyBps << 176 | solverFeeBps << 192 | judgeWindow << 208
+        );
+    }
+
+    /// @return The EIP-712 struct hash.
+    function structHash(Deal memory deal) internal pure returns (bytes32) {
+        return structHash(pack(deal));
+    }
+
+    /// @return The EIP-712 struct hash of a record.
+    function structHash(bytes32[12] memory words) internal pure returns (bytes32) {
+        return hashOf(words, accrualOf(words), detailsOf(words));
+    }
+
+    /// @return result Hash of the nested struct Accrual: the place where the deal's fees accrue.
+    function accrualOf(bytes32[12] memory words) internal pure returns (bytes32 result) {
+        return accrualOf(
+            lowAddress(uint256(words[2])), lowAddress(uint256(words[6])), lowAddress(uint256(words[7])), words[4], words[5]
+        );
+    }
+
+    function accrualOf(Address token, Address solver, Address strategy, bytes32 module, bytes32 pool)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return HashLib.hash(ACCRUAL_TYPEHASH, token.asBytes32(), solver.asBytes32(), strategy.asBytes32(), module, pool);
+    }
+
+    /// @return result Hash of the nested struct Details: words 6 to 11.
+    function detailsOf(bytes32[12] memory words) internal pure returns (bytes32 result) {
+        bytes32 typeHash = DETAILS_TYPEHASH;
+        // Safe: writes free memory, which it does not keep.
         assembly ("memory-safe") {
-            result := keccak256(deal, 768)
+            let free := mload(64)
+            mstore(free, typeHash)
+            mcopy(add(free, 32), add(words, 192), 192)
+            result := keccak256(free, 224)
+        }
+    }
+
+    /// @return result The struct hash from the first four words of a record and its nested hashes.
+    function hashOf(bytes32[12] memory words, bytes32 accrual, bytes32 details) internal pure returns (bytes32 result) {
+        bytes32 typeHash = TYPEHASH;
+        // Safe: writes free memory, which it does not keep.
+        assembly ("memory-safe") {
+            let free := mload(64)
+            mstore(free, typeHash)
+            mcopy(add(free, 32), words, 128)
+            mstore(add(free, 160), accrual)
+            mstore(add(free, 192), details)
+            result := keccak256(free, 224)
+        }
+    }
+
+    /// @return result The same from what the deals of a settlement share: the first four words and the hash of Accrual.
+    function hashOf(bytes32[5] calldata shared, bytes32 details) internal pure returns (bytes32 result) {
+        bytes32 typeHash = TYPEHASH;
+        // Safe: writes free memory, which it does not keep.
+        assembly ("memory-safe") {
+            let free := mload(64)
+            mstore(free, typeHash)
+            calldatacopy(add(free, 32), shared, 160)
+            mstore(add(free, 192), details)
+            result := keccak256(free, 224)
         }
     }
 }

@@ -44,7 +44,7 @@ library JobOfferLib {
 
     /// @notice Unpacks the offer's own fields.
     /// @return canonical False when a bit that has no meaning is set.
-    function load(JobOffer memory job, bytes32[4] memory words) internal pure returns (bool canonical) {
+    function load(JobOffer memory job, bytes32[4] calldata words) internal pure returns (bool canonical) {
         job.typeHash = TYPEHASH;
         uint256 word = uint256(words[0]);
         job.creator = lowAddress(word);
@@ -73,7 +73,7 @@ library JobOfferLib {
     /// @notice Fills in what both offers share; provider and solver only where this offer names them.
     function share(
         JobOffer memory job,
-        bytes32[4] memory words,
+        bytes32[4] calldata words,
         Address token,
         bytes32 module,
         bytes32 pool,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {Address} from "./Address.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {Address, lowAddress} from "./Address.sol";
 import {PoolId, UNVERIFIED, VersionId} from "./Ids.sol";
 
 /// @notice What a module version promises for ever. Protocol 3.3.
@@ -33,155 +34,170 @@ struct PoolTerms {
     bytes32 note; // digest of a description, e.g. the hardware that members must have
 }
 
-/// @title Identity of terms: the hash of their EIP-712 struct encoding, without a domain
+/// @notice Module terms in calldata and in their id: six dense words, fields from the least significant bit.
+struct ModuleWords {
+    bytes32 publisherWord; // publisher 160 | minSeatFee 96
+    bytes32 royaltyWord; // royaltyTo 160 | royaltyBps 16 | minAuditBps 16 | metering 8 | deterministic 1 | zero 55
+    bytes32 strategyWord; // strategy 160 | zero 96
+    bytes32 nameHash;
+    bytes32 manifest;
+    bytes32 parent;
+}
+
+/// @notice Pool terms likewise: five words.
+struct PoolWords {
+    bytes32 strategyWord; // strategy 160 | seatFeeFloor 96
+    bytes32 tokenWord; // token 160 | seatStake 96
+    bytes32 limits; // maxValue 96 | commitWindow 32 | revealWindow 32 | appealWindow 32 | zero 64
+    bytes32 members;
+    bytes32 note;
+}
+
+/// @title Identity of terms: the EIP-712 struct hash of their dense words, without a domain
+/// @dev Every field is in exactly one place of the words, so equal ids mean equal terms.
 library TermsLib {
     bytes32 internal constant MODULE_TYPEHASH = keccak256(
-        "ModuleTerms(address publisher,bytes32 nameHash,bytes32 manifest,bytes32 parent,uint16 royaltyBps,address royaltyTo,bool deterministic,address strategy,uint16 minAuditBps,uint96 minSeatFee,uint8 metering)"
+        "ModuleTerms(bytes32 publisherWord,bytes32 royaltyWord,bytes32 strategyWord,bytes32 nameHash,bytes32 manifest,bytes32 parent)"
     );
-    bytes32 internal constant POOL_TYPEHASH = keccak256(
-        "PoolTerms(address strategy,address token,uint96 seatFeeFloor,uint96 seatStake,uint96 maxValue,bytes32 members,uint32 commitWindow,uint32 revealWindow,uint32 appealWindow,bytes32 note)"
-    );
+    bytes32 internal constant POOL_TYPEHASH =
+        keccak256("PoolTerms(bytes32 strategyWord,bytes32 tokenWord,bytes32 limits,bytes32 members,bytes32 note)");
 
     /// @return The version id of `terms`.
     function id(ModuleTerms memory terms) internal pure returns (VersionId) {
-        return VersionId.wrap(keccak256(abi.encode(MODULE_TYPEHASH, terms)));
+        return VersionId.wrap(keccak256(abi.encode(MODULE_TYPEHASH, pack(terms))));
     }
 
     /// @return The pool id of `terms`; zero when they name no strategy (then every other field has to be zero too).
     function id(PoolTerms memory terms) internal pure returns (PoolId) {
-        return terms.strategy == address(0) ? UNVERIFIED : PoolId.wrap(keccak256(abi.encode(POOL_TYPEHASH, terms)));
+        return terms.strategy == address(0) ? UNVERIFIED : PoolId.wrap(keccak256(abi.encode(POOL_TYPEHASH, pack(terms))));
+    }
+
+    function pack(ModuleTerms memory terms) internal pure returns (ModuleWords memory) {
+        uint256 rates = uint256(terms.royaltyBps) | uint256(terms.minAuditBps) << 16 | uint256(terms.metering) << 32
+            | SafeCast.toUint(terms.deterministic) << 40;
+        return ModuleWords(
+            _word(terms.publisher, terms.minSeatFee),
+            _word(terms.royaltyTo, rates),
+            _word(terms.strategy, 0),
+            terms.nameHash,
+            terms.manifest,
+            VersionId.unwrap(terms.parent)
+        );
+    }
+
+    function pack(PoolTerms memory terms) internal pure returns (PoolWords memory) {
+        uint256 limits = uint256(terms.maxValue) | uint256(terms.commitWindow) << 96 | uint256(terms.revealWindow) << 128
+            | uint256(terms.appealWindow) << 160;
+        return PoolWords(
+            _word(terms.strategy, terms.seatFeeFloor),
+            _word(terms.token, terms.seatStake),
+            bytes32(limits),
+            terms.members,
+            terms.note
+        );
+    }
+
+    function _word(address low, uint256 high) private pure returns (bytes32) {
+        return bytes32(uint256(uint160(low)) | high << 160);
     }
 }
-
-/// @notice Module terms as the core reads them: the eleven words of their ABI encoding, in memory.
-type ModuleWords is uint256;
-
-/// @notice Pool terms likewise: ten words.
-type PoolWords is uint256;
 
 using TermWordsLib for ModuleWords global;
 using TermWordsLib for PoolWords global;
 
-/// @title Terms as plain words
-/// @dev The core takes terms as arrays of words and hashes them as they are: decoding them as structs would cost it 1 kB of
-/// code. `fits` is what the ABI decoder would have checked. The value is a pointer to the words.
+/// @title Reading terms from calldata
+/// @dev `fits`: no bit is set that has no meaning, so that terms have one form.
 library TermWordsLib {
-    function moduleWords(bytes32[11] memory words) internal pure returns (ModuleWords terms) {
-        // Safe: only keeps the pointer.
-        assembly ("memory-safe") {
-            terms := words
-        }
-    }
-
-    function poolWords(bytes32[10] memory words) internal pure returns (PoolWords terms) {
-        // Safe: only keeps the pointer.
-        assembly ("memory-safe") {
-            terms := words
-        }
-    }
-
-    function id(ModuleWords terms) internal pure returns (VersionId) {
-        return VersionId.wrap(_hash(TermsLib.MODULE_TYPEHASH, ModuleWords.unwrap(terms), 352));
-    }
-
-    function id(PoolWords terms) internal pure returns (PoolId) {
-        if (strategy(terms).isZero()) return UNVERIFIED;
-        return PoolId.wrap(_hash(TermsLib.POOL_TYPEHASH, PoolWords.unwrap(terms), 320));
-    }
-
-    /// @return Whether every field has the width that the type string says.
-    function fits(ModuleWords terms) internal pure returns (bool) {
-        uint256 p = ModuleWords.unwrap(terms);
-        uint256 accounts = _at(p, 0) | _at(p, 5) | _at(p, 7);
-        uint256 rates = _at(p, 4) | _at(p, 8);
-        return accounts >> 160 | rates >> 16 | _at(p, 9) >> 96 | _at(p, 6) >> 1 | _at(p, 10) >> 8 == 0;
-    }
-
-    /// @return Whether every field has the width that the type string says, and all are zero when no strategy is named.
-    function fits(PoolWords terms) internal pure returns (bool) {
-        uint256 p = PoolWords.unwrap(terms);
-        uint256 amounts = _at(p, 2) | _at(p, 3) | _at(p, 4);
-        uint256 windows = _at(p, 6) | _at(p, 7) | _at(p, 8);
-        uint256 named = _at(p, 0);
-        if (named == 0) return _at(p, 1) | amounts | windows | _at(p, 5) | _at(p, 9) == 0;
-        return (named | _at(p, 1)) >> 160 | amounts >> 96 | windows >> 32 == 0;
-    }
-
-    function publisher(ModuleWords terms) internal pure returns (Address) {
-        return Address.wrap(_at(ModuleWords.unwrap(terms), 0));
-    }
-
-    function royaltyBps(ModuleWords terms) internal pure returns (uint256) {
-        return _at(ModuleWords.unwrap(terms), 4);
-    }
-
-    function royaltyTo(ModuleWords terms) internal pure returns (Address) {
-        return Address.wrap(_at(ModuleWords.unwrap(terms), 5));
-    }
-
-    function deterministic(ModuleWords terms) internal pure returns (bool) {
-        return _at(ModuleWords.unwrap(terms), 6) != 0;
-    }
-
-    function strategy(ModuleWords terms) internal pure returns (Address) {
-        return Address.wrap(_at(ModuleWords.unwrap(terms), 7));
-    }
-
-    function minAuditBps(ModuleWords terms) internal pure returns (uint256) {
-        return _at(ModuleWords.unwrap(terms), 8);
-    }
-
-    function minSeatFee(ModuleWords terms) internal pure returns (uint256) {
-        return _at(ModuleWords.unwrap(terms), 9);
-    }
-
-    function strategy(PoolWords terms) internal pure returns (Address) {
-        return Address.wrap(_at(PoolWords.unwrap(terms), 0));
-    }
-
-    function token(PoolWords terms) internal pure returns (Address) {
-        return Address.wrap(_at(PoolWords.unwrap(terms), 1));
-    }
-
-    function seatFeeFloor(PoolWords terms) internal pure returns (uint256) {
-        return _at(PoolWords.unwrap(terms), 2);
-    }
-
-    function seatStake(PoolWords terms) internal pure returns (uint256) {
-        return _at(PoolWords.unwrap(terms), 3);
-    }
-
-    function maxValue(PoolWords terms) internal pure returns (uint256) {
-        return _at(PoolWords.unwrap(terms), 4);
-    }
-
-    function commitWindow(PoolWords terms) internal pure returns (uint256) {
-        return _at(PoolWords.unwrap(terms), 6);
-    }
-
-    function revealWindow(PoolWords terms) internal pure returns (uint256) {
-        return _at(PoolWords.unwrap(terms), 7);
-    }
-
-    function appealWindow(PoolWords terms) internal pure returns (uint256) {
-        return _at(PoolWords.unwrap(terms), 8);
-    }
-
-    function _at(uint256 pointer, uint256 index) private pure returns (uint256 word) {
-        // Safe: reads inside the array that the pointer was made from.
-        assembly ("memory-safe") {
-            word := mload(add(pointer, shl(5, index)))
-        }
-    }
-
-    /// @dev keccak256 of the type hash and `size` bytes at `pointer`.
-    function _hash(bytes32 typeHash, uint256 pointer, uint256 size) private pure returns (bytes32 result) {
-        // Safe: copies into free memory, which it does not keep.
+    function id(ModuleWords calldata terms) internal pure returns (VersionId result) {
+        bytes32 typeHash = TermsLib.MODULE_TYPEHASH;
+        // Safe: writes free memory, which it does not keep.
         assembly ("memory-safe") {
             let free := mload(64)
             mstore(free, typeHash)
-            mcopy(add(free, 32), pointer, size)
-            result := keccak256(free, add(size, 32))
+            calldatacopy(add(free, 32), terms, 192)
+            result := keccak256(free, 224)
         }
+    }
+
+    function id(PoolWords calldata terms) internal pure returns (PoolId result) {
+        if (strategy(terms).isZero()) return UNVERIFIED;
+        bytes32 typeHash = TermsLib.POOL_TYPEHASH;
+        // Safe: writes free memory, which it does not keep.
+        assembly ("memory-safe") {
+            let free := mload(64)
+            mstore(free, typeHash)
+            calldatacopy(add(free, 32), terms, 160)
+            result := keccak256(free, 192)
+        }
+    }
+
+    function fits(ModuleWords calldata terms) internal pure returns (bool) {
+        return uint256(terms.royaltyWord) >> 201 | uint256(terms.strategyWord) >> 160 == 0;
+    }
+
+    /// @dev Terms that name no strategy have to be all zero.
+    function fits(PoolWords calldata terms) internal pure returns (bool) {
+        if (!strategy(terms).isZero()) return uint256(terms.limits) >> 192 == 0;
+        return terms.strategyWord | terms.tokenWord | terms.limits | terms.members | terms.note == 0;
+    }
+
+    function publisher(ModuleWords calldata terms) internal pure returns (Address) {
+        return lowAddress(uint256(terms.publisherWord));
+    }
+
+    function minSeatFee(ModuleWords calldata terms) internal pure returns (uint256) {
+        return uint256(terms.publisherWord) >> 160;
+    }
+
+    function royaltyTo(ModuleWords calldata terms) internal pure returns (Address) {
+        return lowAddress(uint256(terms.royaltyWord));
+    }
+
+    function royaltyBps(ModuleWords calldata terms) internal pure returns (uint256) {
+        return uint16(uint256(terms.royaltyWord) >> 160);
+    }
+
+    function minAuditBps(ModuleWords calldata terms) internal pure returns (uint256) {
+        return uint16(uint256(terms.royaltyWord) >> 176);
+    }
+
+    function deterministic(ModuleWords calldata terms) internal pure returns (bool) {
+        return uint256(terms.royaltyWord) >> 200 & 1 != 0;
+    }
+
+    function strategy(ModuleWords calldata terms) internal pure returns (Address) {
+        return lowAddress(uint256(terms.strategyWord));
+    }
+
+    function strategy(PoolWords calldata terms) internal pure returns (Address) {
+        return lowAddress(uint256(terms.strategyWord));
+    }
+
+    function seatFeeFloor(PoolWords calldata terms) internal pure returns (uint256) {
+        return uint256(terms.strategyWord) >> 160;
+    }
+
+    function token(PoolWords calldata terms) internal pure returns (Address) {
+        return lowAddress(uint256(terms.tokenWord));
+    }
+
+    function seatStake(PoolWords calldata terms) internal pure returns (uint256) {
+        return uint256(terms.tokenWord) >> 160;
+    }
+
+    function maxValue(PoolWords calldata terms) internal pure returns (uint256) {
+        return uint96(uint256(terms.limits));
+    }
+
+    function commitWindow(PoolWords calldata terms) internal pure returns (uint256) {
+        return uint32(uint256(terms.limits) >> 96);
+    }
+
+    function revealWindow(PoolWords calldata terms) internal pure returns (uint256) {
+        return uint32(uint256(terms.limits) >> 128);
+    }
+
+    function appealWindow(PoolWords calldata terms) internal pure returns (uint256) {
+        return uint32(uint256(terms.limits) >> 160);
     }
 }

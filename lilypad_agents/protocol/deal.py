@@ -9,7 +9,17 @@ from typing import ClassVar
 
 from lilypad_agents.protocol.consent import Domain
 from lilypad_agents.protocol.errors import FieldInvalid, OffersDiffer
-from lilypad_agents.protocol.ids import NOBODY, Address, Bytes32, DealId, VersionId, address_of, address_word
+from lilypad_agents.protocol.ids import (
+    NOBODY,
+    Address,
+    Bytes32,
+    DealId,
+    OfferHash,
+    VersionId,
+    address_of,
+    address_word,
+    keccak256,
+)
 from lilypad_agents.protocol.lifecycle import DisputeKind, Status
 from lilypad_agents.protocol.offers import JobOffer, ResourceOffer, solver_of
 from lilypad_agents.protocol.parameters import Parameters
@@ -19,22 +29,36 @@ from lilypad_agents.protocol.terms import ModuleTerms, PoolTerms
 from lilypad_agents.protocol.units import Amount, Bps, Period, Seconds, Timestamp, Units
 from lilypad_agents.protocol.words import Layout, checked, pack, unpack
 
-_ADDRESSES = ("creator", "provider", "solver", "publisher", "royalty_to", "strategy", "token")
-_WORDS: tuple[Layout, ...] = (
-    (("creator", 160), ("price", 96)),
-    (("provider", 160), ("unit_price", 96)),
-    (("solver", 160), ("collateral", 96)),
-    (("publisher", 160), ("seat_fee", 96)),
-    (("royalty_to", 160), ("seat_floor", 96)),
-    (("strategy", 160), ("max_units", 64), ("submit_window", 32)),
-    (("token", 160), ("judge_window", 32), ("audit_bps", 16), ("royalty_bps", 16), ("solver_fee_bps", 16)),
+_ADDRESSES = ("creator", "provider", "solver", "publisher", "strategy", "token")  # royalty_to stands in two parts
+_LOW_ROYALTY_BITS = 96
+_MONEY_WORDS: tuple[Layout, ...] = (
+    (("creator", 160), ("collateral", 96)),
+    (("provider", 160), ("price", 96)),
+    (("token", 160), ("unit_price", 96)),
+    (
+        ("max_units", 64), ("seat_fee", 96), ("audit_bps", 16), ("royalty_bps", 16), ("solver_fee_bps", 16),
+        ("judge_window", 32),
+    ),
+)  # fmt: skip
+_OTHER_WORDS: tuple[Layout, ...] = (
+    (("solver", 160), ("royalty_low", 96)),
+    (("strategy", 160), ("royalty_high", 64), ("submit_window", 32)),
+    (("publisher", 160), ("seat_floor", 96)),
 )
-SHARED_WORDS = 10  # the deals of one settlement have these in common
+_ACCRUAL = "Accrual(address token,address solver,address strategy,bytes32 module,bytes32 pool)"
+_DETAILS = (
+    "Details(bytes32 solver,bytes32 strategy,bytes32 publisher,bytes32 resourceOfferHash,bytes32 inputs,bytes32 jobOfferHash)"
+)
+_ACCRUAL_TYPE, _DETAILS_TYPE = StructType.parse(_ACCRUAL), StructType.parse(_DETAILS)
+_TYPE_HASH = keccak256(
+    b"Deal(bytes32 creator,bytes32 provider,bytes32 token,bytes32 numbers,Accrual accrual,Details details)"
+    + (_ACCRUAL + _DETAILS).encode("ascii")
+)
 
 
 @dataclass(frozen=True)
 class Deal(TypedStruct):
-    """All terms of a deal; its EIP-712 digest is the deal id. Protocol 3.4."""
+    """All terms of a deal; the EIP-712 digest of their dense words is the deal id. Protocol 3.4."""
 
     creator: Address
     provider: Address
@@ -83,31 +107,51 @@ class Deal(TypedStruct):
     @cached_property
     def words(self) -> tuple[Bytes32, ...]:
         """The record: twelve words."""
-        values = {field: getattr(self, field) for layout in _WORDS for field, _ in layout}
+        values = dict(vars(self))
         for field in _ADDRESSES:
             values[field] = address_word(values[field])
-        packed = tuple(pack(layout, values) for layout in _WORDS)
-        rest = (self.module, self.pool, self.resource_offer_hash, self.inputs, self.job_offer_hash)
-        return packed + tuple(Bytes32(word) for word in rest)
+        royalty_to = address_word(self.royalty_to)
+        values["royalty_low"] = royalty_to & (1 << _LOW_ROYALTY_BITS) - 1
+        values["royalty_high"] = royalty_to >> _LOW_ROYALTY_BITS
+        money = tuple(pack(layout, values) for layout in _MONEY_WORDS)
+        other = tuple(pack(layout, values) for layout in _OTHER_WORDS)
+        hashes = (self.resource_offer_hash, self.inputs, self.job_offer_hash)
+        return (*money, Bytes32(self.module), Bytes32(self.pool), *other, *(Bytes32(word) for word in hashes))
+
+    @cached_property
+    def accrual(self) -> Bytes32:
+        """Hash of the nested struct Accrual: where the deal's fees accrue."""
+        return keccak256(_ACCRUAL_TYPE.encode(self))
+
+    @cached_property
+    def details(self) -> Bytes32:
+        """Hash of the nested struct Details: the words that a settlement does not read."""
+        return keccak256(_DETAILS_TYPE.hash + b"".join(self.words[6:]))
+
+    @cached_property
+    def struct_hash(self) -> OfferHash:
+        """EIP-712 struct hash of the words, without a domain."""
+        return OfferHash(keccak256(_TYPE_HASH + b"".join(self.shared) + self.details))
 
     @property
     def shared(self) -> tuple[Bytes32, ...]:
-        """The first ten words, which the deals of a settlement have in common."""
-        return self.words[:SHARED_WORDS]
+        """What the deals of a settlement have in common: the first four words, and where fees accrue."""
+        return (*self.words[:4], self.accrual)
 
     @classmethod
     def from_words(cls, words: Iterable[bytes]) -> Deal:
         """The deal of a record. Raises FieldInvalid when a bit that has no meaning is set, as the contract does."""
         found = checked(words, 12)
         values: dict[str, int | str] = {}
-        for layout, word in zip(_WORDS, found[:7], strict=True):
+        for layout, word in zip(_MONEY_WORDS + _OTHER_WORDS, found[:4] + found[6:9], strict=True):
             values.update(unpack(layout, word))
         for field in _ADDRESSES:
             values[field] = address_of(values[field])
-        module, pool, resource_offer_hash, inputs, job_offer_hash = found[7:]
+        royalty_to = address_of(values.pop("royalty_low") | values.pop("royalty_high") << _LOW_ROYALTY_BITS)
+        resource_offer_hash, inputs, job_offer_hash = found[9:]
         return cls(
-            module=module, pool=pool, resource_offer_hash=resource_offer_hash, inputs=inputs, job_offer_hash=job_offer_hash,
-            **values,
+            module=found[4], pool=found[5], royalty_to=royalty_to, resource_offer_hash=resource_offer_hash, inputs=inputs,
+            job_offer_hash=job_offer_hash, **values,
         )  # fmt: skip
 
 

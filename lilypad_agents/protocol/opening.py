@@ -29,8 +29,8 @@ class SignedJob(NamedTuple):
 class Opening(NamedTuple):
     resource: Words
     resource_signature: bytes
-    module: Words  # eleven
-    pool: Words  # ten
+    module: Words  # six
+    pool: Words  # five
     membership: tuple[bytes, ...]
     jobs: tuple[SignedJob, ...]
 
@@ -45,8 +45,7 @@ NO_OPENING = ResultOpening(bytes(32), bytes(32), bytes(32))  # for verdicts that
 
 
 class SettledItem(NamedTuple):
-    inputs: bytes
-    job_offer_hash: bytes
+    details: bytes
     head: bytes
     content: bytes
     salt: bytes
@@ -98,12 +97,6 @@ class Settling(NamedTuple):
     signature: bytes = b""
 
 
-def terms_words(terms: ModuleTerms | PoolTerms) -> Words:
-    """Terms as the core takes them: the words of their ABI encoding."""
-    encoded = terms.TYPE.encode(terms)[32:]
-    return tuple(Bytes32(encoded[at : at + 32]) for at in range(0, len(encoded), 32))
-
-
 def opening_of(pairs: Sequence[Pair]) -> Opening:
     """The argument of `open`, `openAndSubmit` and `openSubmitAndSettle`: job offers that one resource offer serves.
 
@@ -145,13 +138,18 @@ def grouped(pairs: Iterable[Pair]) -> list[tuple[Address, list[Pair]]]:
 
 
 def settlements_of(settlings: Iterable[Settling]) -> list[Settlement]:
-    """The argument of `settleBatch` (or, for one group, of `settle`): deals grouped by the ten words they share."""
+    """The argument of `settleBatch` (or, for one group, of `settle`): deals grouped by what they share."""
     groups: dict[Words, list[SettledItem]] = {}
     for settling in settlings:
         deal, opening = settling.deal, settling.opening
-        item = SettledItem(deal.inputs, deal.job_offer_hash, *opening, settling.agreement, settling.signature)
+        item = SettledItem(deal.details, *opening, settling.agreement, settling.signature)
         groups.setdefault(deal.shared, []).append(item)
     return [Settlement(shared, tuple(items)) for shared, items in groups.items()]
+
+
+def waived_at_once(deal: Deal, opening: ResultOpening, waiver: bytes) -> tuple[Words, bytes, bytes, bytes, bytes]:
+    """The arguments of `submitAndSettle`; its result is public at once, so the core takes 0 for the salt."""
+    return deal.shared, deal.details, opening.head, opening.content, waiver
 
 
 def closing_of(terms: ClosingTerms, creator_signature: bytes, provider_signature: bytes) -> Closing:
@@ -164,8 +162,8 @@ def _opening(solver: Address, pairs: Sequence[Pair]) -> Opening:
     return Opening(
         first.resource.words(solver),
         first.resource_signature,
-        terms_words(first.module),
-        terms_words(first.pool),
+        first.module.words,
+        first.pool.words,
         tuple(first.membership),
         tuple(SignedJob(pair.job.words(), pair.job_signature) for pair in pairs),
     )

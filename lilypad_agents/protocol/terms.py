@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from lilypad_agents.protocol.errors import FieldInvalid
-from lilypad_agents.protocol.ids import NOBODY, UNVERIFIED_POOL, ZERO, Address, PoolId, VersionId, keccak256
+from lilypad_agents.protocol.ids import (
+    NOBODY,
+    UNVERIFIED_POOL,
+    ZERO,
+    Address,
+    Bytes32,
+    OfferHash,
+    PoolId,
+    VersionId,
+    address_of,
+    address_word,
+    keccak256,
+)
 from lilypad_agents.protocol.structs import StructType, TypedStruct
 from lilypad_agents.protocol.units import Amount, Bps, Seconds
+from lilypad_agents.protocol.words import Layout, checked, pack, unpack
+
+_MODULE_WORDS: tuple[Layout, ...] = (
+    (("publisher", 160), ("min_seat_fee", 96)),
+    (("royalty_to", 160), ("royalty_bps", 16), ("min_audit_bps", 16), ("metering", 8), ("deterministic", 1)),
+    (("strategy", 160),),
+)
+_MODULE_TYPE = StructType.parse(
+    "ModuleTerms(bytes32 publisherWord,bytes32 royaltyWord,bytes32 strategyWord,bytes32 nameHash,bytes32 manifest,bytes32 parent)"
+)
+_POOL_WORDS: tuple[Layout, ...] = (
+    (("strategy", 160), ("seat_fee_floor", 96)),
+    (("token", 160), ("seat_stake", 96)),
+    (("max_value", 96), ("commit_window", 32), ("reveal_window", 32), ("appeal_window", 32)),
+)
+_POOL_TYPE = StructType.parse("PoolTerms(bytes32 strategyWord,bytes32 tokenWord,bytes32 limits,bytes32 members,bytes32 note)")
 
 
 class Metering(IntEnum):
@@ -44,6 +73,31 @@ class ModuleTerms(TypedStruct):
     )
 
     @cached_property
+    def words(self) -> tuple[Bytes32, ...]:
+        """The terms as the core takes them: six dense words."""
+        values = {field: getattr(self, field) for layout in _MODULE_WORDS for field, _ in layout}
+        values |= {field: address_word(values[field]) for field in ("publisher", "royalty_to", "strategy")}
+        dense = (pack(layout, values) for layout in _MODULE_WORDS)
+        return (*dense, *(Bytes32(word) for word in (self.name_hash, self.manifest, self.parent)))
+
+    @classmethod
+    def from_words(cls, words: Iterable[bytes]) -> ModuleTerms:
+        """The terms behind their words. Raises FieldInvalid when a bit that has no meaning is set, as the contract does."""
+        *dense, name_hash_, manifest, parent = checked(words, 6)
+        values: dict[str, Any] = {}
+        for layout, word in zip(_MODULE_WORDS, dense, strict=True):
+            values.update(unpack(layout, word))
+        for field in ("publisher", "royalty_to", "strategy"):
+            values[field] = address_of(values[field])
+        values["deterministic"] = bool(values["deterministic"])
+        return cls(name_hash=name_hash_, manifest=manifest, parent=parent, **values)
+
+    @cached_property
+    def struct_hash(self) -> OfferHash:
+        """EIP-712 struct hash of the words."""
+        return OfferHash(keccak256(_MODULE_TYPE.hash + b"".join(self.words)))
+
+    @property
     def id(self) -> VersionId:
         return VersionId(self.struct_hash)
 
@@ -79,6 +133,18 @@ class PoolTerms(TypedStruct):
         return self.strategy != NOBODY
 
     @cached_property
+    def words(self) -> tuple[Bytes32, ...]:
+        """The terms as the core takes them: five dense words."""
+        values = {field: getattr(self, field) for layout in _POOL_WORDS for field, _ in layout}
+        values |= {field: address_word(values[field]) for field in ("strategy", "token")}
+        return (*(pack(layout, values) for layout in _POOL_WORDS), Bytes32(self.members), Bytes32(self.note))
+
+    @cached_property
+    def struct_hash(self) -> OfferHash:
+        """EIP-712 struct hash of the words."""
+        return OfferHash(keccak256(_POOL_TYPE.hash + b"".join(self.words)))
+
+    @property
     def id(self) -> PoolId:
         return PoolId(self.struct_hash) if self.is_verified else UNVERIFIED_POOL
 

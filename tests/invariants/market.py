@@ -29,6 +29,7 @@ from lilypad_agents.protocol.opening import (
     opening_of,
     openings_of,
     settlements_of,
+    waived_at_once,
 )
 from lilypad_agents.protocol.parameters import Parameters, devnet
 from lilypad_agents.protocol.payouts import Payout
@@ -425,7 +426,7 @@ class Market:
             return
         self._book_step(entry, call, actor, claim=claim, fund=fund, split=split)
         entry.model = after(
-            model, call, self.now, commitment=self._commitment(entry), period=self.period, fund=fund
+            model, call, self.now, commitment=self._commitment(entry, call), period=self.period, fund=fund
         )
         self._apply_seeds()
         self._compare_state(entry)
@@ -433,9 +434,10 @@ class Market:
     def _name(self, address: str) -> str:
         return next(name for name, account in self.site.accounts.items() if account.address == address)
 
-    def _commitment(self, entry: Entry) -> int:
+    def _commitment(self, entry: Entry, call: str = "submitResult") -> int:
         digest = result_digest(entry.result.head, entry.result.content)
-        return commitment(self._id(entry), entry.deal.provider, digest, entry.result.salt)
+        salt = ZERO if call == "submitAndSettle" else entry.result.salt
+        return commitment(self._id(entry), entry.deal.provider, digest, salt)
 
     def _most_claim(self, entry: Entry, call: str) -> int:
         deal, paid = entry.deal, audit_fee(entry.deal) if entry.model.paid_audit else 0
@@ -466,7 +468,7 @@ class Market:
             return core, "submitResult", (id_, self._commitment(entry))
         if call == "submitAndSettle":
             waiver = self._sign(Waiver(deal_id=id_, result_digest=digest), deal.creator)
-            return core, "submitAndSettle", (deal.words, entry.result, waiver)
+            return core, "submitAndSettle", waived_at_once(deal, entry.result, waiver)
         if call.startswith("settle"):
             agreement = {"settle accepted": Agreement.ACCEPTANCE, "settle waived": Agreement.WAIVER}.get(call, Agreement.NONE)
             return core, "settle", (settlements_of([self.settling(entry, agreement)])[0],)
@@ -554,9 +556,9 @@ class Market:
                 self._compare_state(entry)
 
     def _places(self, settlements: Sequence[Any], entries: Sequence[Entry]) -> list[tuple[tuple[int, int], Entry]]:
-        by_offer = {entry.deal.job_offer_hash + entry.deal.resource_offer_hash: entry for entry in entries}
+        by_details = {entry.deal.details: entry for entry in entries}
         return [
-            ((g, i), by_offer[item.job_offer_hash + settlement.shared[9]])
+            ((g, i), by_details[item.details])
             for g, settlement in enumerate(settlements) for i, item in enumerate(settlement.items)
         ]  # fmt: skip
 

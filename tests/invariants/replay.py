@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lilypad_agents.protocol.deal import Deal, DealState
+from lilypad_agents.protocol.digest import commitment
 from lilypad_agents.protocol.lifecycle import DisputeKind, Status
 from lilypad_agents.protocol.payouts import Payout, escrow
 from lilypad_agents.protocol.price import audit_fee, locked_total, premium_of
@@ -92,6 +93,9 @@ class Replay:
 
     def _on_DealAccepted(self, event: Event, now: int) -> None:
         deal = self.deals[event["dealId"]]
+        if self.states[event["dealId"]].status == Status.AGREED:  # in one call, with salt 0
+            posted = commitment(event["dealId"], deal.provider, event["resultDigest"], bytes(32))
+            self._turn(event, commitment=posted)
         self._end(event, now, Status.ACCEPTED, self._paid(deal, event["gross"], 0), settled=True)
 
     def _on_DealMediationAccepted(self, event: Event, now: int) -> None:

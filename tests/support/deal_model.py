@@ -232,11 +232,13 @@ def after(
     deal = model.deal
     if call == "open":
         return opened(deal, now, model.parameters)
-    if call in ("submitResult", "submitSigned", "submitAndSettle"):
+    if call in ("submitResult", "submitSigned"):
         period = period if deal.audit_bps else 0
         model = replace(
             model, status=Status.RESULTS_SUBMITTED, deadline=now + deal.judge_window, period=period, commitment=commitment
         )
+    if call == "submitAndSettle":
+        model = replace(model, commitment=commitment)
     if call == "repayAdvance":
         return replace(model, owed=model.owed - min(model.owed, fund))
     if call in ("challenge", "challengeDelivery", "audit"):

@@ -153,7 +153,7 @@ class Market:
         opened = ResultOpening(ZERO, b"\x33" * 32, b"\x44" * 32)
         digest = result_digest(opened.head, opened.content)
         waiver = self.sign(Waiver(deal_id=deal_id, result_digest=digest), self.creator)
-        self.core.openSubmitAndSettle(opening_of([pair]), opened, waiver, sender=self.provider)
+        self.core.openSubmitAndSettle(opening_of([pair]), opened.head, opened.content, waiver, sender=self.provider)
         return gross * terms.royalty_bps // 10_000
 
     def claim(self, line: Sequence[Version], solvers: Sequence[object] = (NOBODY,), **options: object) -> Receipt:

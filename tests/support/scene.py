@@ -8,7 +8,7 @@ from typing import Any
 
 from lilypad_agents.protocol.consent import Closing, Result, Scope
 from lilypad_agents.protocol.deal import Deal, DealState, deal_from_offers
-from lilypad_agents.protocol.ids import NOBODY, PoolId
+from lilypad_agents.protocol.ids import NOBODY, ZERO, PoolId
 from lilypad_agents.protocol.lifecycle import Agreement, Status
 from lilypad_agents.protocol.opening import (
     NO_OPENING,
@@ -19,6 +19,7 @@ from lilypad_agents.protocol.opening import (
     closing_of,
     opening_of,
     settlements_of,
+    waived_at_once,
 )
 from lilypad_agents.protocol.price import locked_total, premium_of
 from tests.support.deal_model import VERDICTS, Caller, DealModel, Seed, after, refusal
@@ -130,7 +131,9 @@ class Scene:
         return refusal(model or self.model, call, self.stage.caller(actor), self.now)
 
     def expected_after(self, call: str, model: DealModel | None = None) -> DealModel:
-        return after(model or self.model, call, self.now, commitment=self.commitment, period=self.period)
+        result = self.result._replace(salt=ZERO) if call == "submitAndSettle" else self.result
+        commitment = self.world.commitment(self.deal, result)
+        return after(model or self.model, call, self.now, commitment=commitment, period=self.period)
 
     def send(self, call: str, actor: str) -> Receipt:
         """Makes the call; an item that a batch left out counts as a revert."""
@@ -200,7 +203,7 @@ def _signed_result(scene: Scene) -> tuple[Contract, str, list[Any]]:
 
 def _submit_and_settle(scene: Scene) -> tuple[Contract, str, list[Any]]:
     waiver = scene.world.waiver(scene.deal, scene.result)
-    return scene.world.core, "submitAndSettle", [scene.deal.words, scene.result, waiver]
+    return scene.world.core, "submitAndSettle", list(waived_at_once(scene.deal, scene.result, waiver))
 
 
 def _closing(scene: Scene) -> tuple[Contract, str, list[Any]]:

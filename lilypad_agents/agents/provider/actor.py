@@ -29,7 +29,7 @@ from lilypad_agents.protocol.consent import Closing, by_own_key
 from lilypad_agents.protocol.deal import Deal
 from lilypad_agents.protocol.ids import DealId
 from lilypad_agents.protocol.lifecycle import Agreement
-from lilypad_agents.protocol.opening import Settling, closing_of, settlements_of
+from lilypad_agents.protocol.opening import Settling, closing_of, settlements_of, waived_at_once
 from lilypad_agents.protocol.units import Period, Timestamp
 
 _STEPS = {
@@ -237,7 +237,7 @@ class Actor:
         found = subject(intent.deal)
         assert found.result is not None
         data = self._context.core.encode(
-            "submitAndSettle", found.deal.words, found.result.opening.words, found.signature
+            "submitAndSettle", *waived_at_once(found.deal, found.result.opening.words, found.signature)
         )
         return self._send(Action.SUBMIT, [found.id], self._context.core, data, intent.deadline)
 

@@ -109,7 +109,7 @@ def open_and_submit(context: AgentContext, pair: Pair, commitment: Commitment) -
 def open_submit_and_settle(context: AgentContext, pair: Pair, result: ResultOpening, waiver: bytes) -> DealId:
     """As `open_and_submit`, and settles with the creator's waiver: a whole deal in one transaction."""
     deal = deal_from_offers(pair.job, pair.resource, pair.module, pair.pool)
-    _send(context, pair, deal, "openSubmitAndSettle", opening_of([pair]), result, waiver)
+    _send(context, pair, deal, "openSubmitAndSettle", opening_of([pair]), result.head, result.content, waiver)
     return deal.id(context.domain)
 
 

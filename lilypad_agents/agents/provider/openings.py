@@ -18,7 +18,6 @@ from lilypad_agents.chain.errors import AbiError
 from lilypad_agents.chain.rpc import Rpc
 from lilypad_agents.protocol.deal import Deal
 from lilypad_agents.protocol.errors import FieldInvalid
-from lilypad_agents.protocol.ids import address_of
 from lilypad_agents.protocol.offers import JobOffer, ResourceOffer
 from lilypad_agents.protocol.opening import Words
 from lilypad_agents.protocol.terms import ModuleTerms
@@ -81,7 +80,7 @@ class OpeningReader:
 
 def _opened(opening: Any, deal: Deal) -> Opened | None:
     try:
-        terms = module_terms(opening.module)
+        terms = ModuleTerms.from_words(opening.module)
         _, solver = ResourceOffer.from_words(opening.resource, pool=deal.pool)
     except FieldInvalid:
         return None
@@ -109,25 +108,3 @@ def opened_from(job: JobOffer, terms: ModuleTerms, deal: Deal) -> Opened | None:
     if job.struct_hash != deal.job_offer_hash or terms.id != deal.module:
         return None
     return Opened(job, terms)
-
-
-def module_terms(words: Sequence[bytes]) -> ModuleTerms:
-    """The terms behind their eleven words. Raises FieldInvalid when a word does not fit its field."""
-    if len(words) != len(ModuleTerms.TYPE.members):
-        raise FieldInvalid("ModuleTerms", "words", f"must be {len(ModuleTerms.TYPE.members)}")
-    values: dict[str, Any] = {}
-    for member, word in zip(ModuleTerms.TYPE.members, words, strict=True):
-        number = int.from_bytes(word, "big")
-        if member.type == "bytes32":
-            values[member.attribute] = bytes(word)
-        elif member.type == "address":
-            if number >> 160:
-                raise FieldInvalid("ModuleTerms", member.name, "is no address")
-            values[member.attribute] = address_of(number)
-        elif member.type == "bool":
-            if number > 1:
-                raise FieldInvalid("ModuleTerms", member.name, "must be true or false")
-            values[member.attribute] = bool(number)
-        else:
-            values[member.attribute] = number
-    return ModuleTerms(**values)

@@ -18,7 +18,8 @@ from lilypad_agents.chain.database import Database
 from lilypad_agents.chain.logs import LogCursor
 from lilypad_agents.chain.types import Notify, silent
 from lilypad_agents.protocol.deal import Deal, DealState
-from lilypad_agents.protocol.ids import Address, DealId
+from lilypad_agents.protocol.digest import commitment
+from lilypad_agents.protocol.ids import ZERO, Address, DealId
 from lilypad_agents.protocol.lifecycle import FINAL, DisputeKind, Status
 from lilypad_agents.protocol.units import Period, Timestamp
 
@@ -365,6 +366,8 @@ def _state_after(state: DealState, event: DecodedEvent, time: int) -> DealState:
     if event.name == "DeliveryConfirmed":
         deadline = Timestamp(args["judgeDeadline"])
         return replace(state, status=Status.RESULTS_SUBMITTED, kind=DisputeKind.NONE, deadline=deadline)
+    if event.name == "DealAccepted" and state.status == Status.AGREED:  # posted and settled in one call: the salt is 0
+        state = replace(state, commitment=commitment(args["dealId"], args["provider"], args["resultDigest"], ZERO))
     return replace(state, status=_FINAL_EVENTS[event.name], deadline=Timestamp(time))
 
 

@@ -23,7 +23,7 @@ from lilypad_agents.content.store import LocalStore
 from lilypad_agents.protocol.consent import Waiver, by_own_key
 from lilypad_agents.protocol.digest import result_digest
 from lilypad_agents.protocol.ids import DealId, hex_of
-from lilypad_agents.protocol.opening import ResultOpening
+from lilypad_agents.protocol.opening import ResultOpening, waived_at_once
 from lilypad_agents.protocol.terms import UNVERIFIED
 from tests.support.network import Network
 from tests.support.solver import DOCUMENT, RunningSolver, eventually
@@ -313,7 +313,7 @@ def waived(network: Network, made: Made, creator: LocalSigner, provider: LocalSi
     message = Waiver(deal_id=made.deal_id, result_digest=digest)
     signature = by_own_key(creator.sign_digest(network.domain.digest(message.struct_hash)))
     opening = ResultOpening(head, content, b"\x07" * 32)
-    network.send(2, "Lilypad", "submitAndSettle", record.words, opening, signature)
+    network.send(2, "Lilypad", "submitAndSettle", *waived_at_once(record, opening, signature))
 
 
 def test_content_and_notes__stay_until_the_deal_is_over_and_a_while_longer(

@@ -14,7 +14,7 @@ import pytest
 from lilypad_agents.protocol.consent import Closing, Result
 from lilypad_agents.protocol.ids import NOBODY, PoolId, keccak256
 from lilypad_agents.protocol.lifecycle import Agreement, Status, Step, Verdict
-from lilypad_agents.protocol.opening import NO_OPENING, Settling, SignedResult, closing_of, opening_of, settlements_of
+from lilypad_agents.protocol.opening import NO_OPENING, Settling, SignedResult, closing_of, opening_of, settlements_of, waived_at_once
 from lilypad_agents.protocol.price import locked_total
 from tests.support.evm import Contract, Reverted, decode_error, expect_revert
 from tests.support.world import COIN, World
@@ -199,11 +199,11 @@ class Hooked:
             "open": (core, (opening,)),
             "openBatch": (core, ([opening],)),
             "openAndSubmit": (core, (opening, [1])),
-            "openSubmitAndSettle": (core, (opening, waived[1], b"")),
+            "openSubmitAndSettle": (core, (opening, waived[1].head, waived[1].content, b"")),
             "submitResult": (core, (agreed_id, commitment)),
             "submitResults": (core, ([agreed_id], [commitment])),
             "submitSignedResults": (core, ([signed],)),
-            "submitAndSettle": (core, (words, result, b"")),
+            "submitAndSettle": (core, waived_at_once(agreed, result, b"")),
             "settle": (core, (settlement[0],)),
             "settleBatch": (core, (settlement,)),
             "conclude": (core, ((agreed_id, 1, 8, int(self.token.address, 16), [], 0, bytes(32), 0, 0, bytes(32), 0, 0, 0),)),

@@ -14,6 +14,7 @@ import pytest
 from lilypad_agents.protocol import payouts
 from lilypad_agents.protocol.ids import NOBODY, PoolId
 from lilypad_agents.protocol.lifecycle import Agreement, Verdict
+from lilypad_agents.protocol.opening import waived_at_once
 from lilypad_agents.protocol.payouts import Payout
 from lilypad_agents.protocol.price import (
     audit_fee,
@@ -204,7 +205,7 @@ def test_settle__by_waiver_before_the_draw__pays_the_same(bank: Bank) -> None:
 def test_submit_and_settle__with_a_waiver__pays_the_same(bank: Bank) -> None:
     world, deal = bank.world, bank.deal
     result = world.result(deal, units=4)
-    world.core.submitAndSettle(deal.words, result, world.waiver(deal, result), sender=world.provider)
+    world.core.submitAndSettle(*waived_at_once(deal, result, world.waiver(deal, result)), sender=world.provider)
     bank.expect(payouts.accepted(deal, 4 if deal.unit_price else 0, bank.rate))
 
 

@@ -15,7 +15,7 @@ from lilypad_agents.protocol.deal import Deal, deal_from_offers
 from lilypad_agents.protocol.ids import NOBODY
 from lilypad_agents.protocol.lifecycle import Status
 from lilypad_agents.protocol.offers import ResourceOffer
-from lilypad_agents.protocol.opening import Pair, opening_of, openings_of
+from lilypad_agents.protocol.opening import Pair, opening_of, openings_of, waived_at_once
 from lilypad_agents.protocol.price import locked_total
 from lilypad_agents.protocol.units import UINT32_MAX, UNLIMITED_VOLUME
 from tests.support.evm import Account, Receipt, _journal_accounts, decode_error, expect_revert
@@ -281,7 +281,7 @@ def test_other_endings__keep_the_nonce_used(world: World, ending: str) -> None:
         world.close(deal, locked_total(deal, 100) + deal.collateral, 0)
     else:
         result = world.result(deal)
-        world.core.submitAndSettle(deal.words, result, world.waiver(deal, result), sender=world.provider)
+        world.core.submitAndSettle(*waived_at_once(deal, result, world.waiver(deal, result)), sender=world.provider)
     with expect_revert("NonceUsed"):
         world.open(world.pair(pair.job))
 

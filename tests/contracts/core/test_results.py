@@ -24,6 +24,7 @@ from lilypad_agents.protocol.opening import (
     SignedResult,
     opening_of,
     settlements_of,
+    waived_at_once,
 )
 from lilypad_agents.protocol.price import charge, locked_total
 from tests.support.evm import Receipt, decode_error, expect_revert
@@ -35,7 +36,7 @@ def deal_of(pair: Pair) -> Deal:
 
 
 def opened(world: World, count: int, **options: Any) -> list[Deal]:
-    """Deals of one group, which share the first ten words of their records."""
+    """Deals of one group, which share the first four words of their records and where fees accrue."""
     resource = world.resource(**options.pop("resource", {}))
     pairs = [world.pair(options.get("job"), resource) for _ in range(count)]
     world.core.open(opening_of(pairs), sender=world.solver)
@@ -143,19 +144,72 @@ def test_open_submit_and_settle__with_a_waiver__pays_in_one_transaction(world: W
     waiver = world.waiver(deal, result)
     before = world.ledger(deal)
     with expect_revert("NotAuthorised", caller=world.creator):
-        world.core.openSubmitAndSettle(opening_of([pair]), result, waiver, sender=world.creator)
+        world.core.openSubmitAndSettle(opening_of([pair]), result.head, result.content, waiver, sender=world.creator)
     with expect_revert("SignatureInvalid", account=world.creator):
-        world.core.openSubmitAndSettle(opening_of([pair]), result, b"", sender=world.provider)
+        world.core.openSubmitAndSettle(opening_of([pair]), result.head, result.content, b"", sender=world.provider)
     with expect_revert("SignatureInvalid", account=world.creator):
         other = world.result(deal, units=5)
-        world.core.openSubmitAndSettle(opening_of([pair]), other, waiver, sender=world.provider)
-    receipt = world.core.openSubmitAndSettle(opening_of([pair]), result, waiver, sender=world.provider)
+        world.core.openSubmitAndSettle(opening_of([pair]), other.head, other.content, waiver, sender=world.provider)
+    receipt = world.core.openSubmitAndSettle(opening_of([pair]), result.head, result.content, waiver, sender=world.provider)
     assert receipt.value == deal.id(world.domain)
-    assert [log.name for log in receipt.logs] == ["DealOpened", "ResultSubmitted", "DealAccepted"]
+    assert [log.name for log in receipt.logs] == ["DealOpened", "DealAccepted"]
     due, after = charge(deal, 4, 100), world.ledger(deal)
     moved = {name: after[name] - before[name] for name in before if after[name] != before[name]}
     expected = {"creator": -due.total, "provider": due.gross, "royalty": due.royalty, "solver fee": due.solver_fee}
     assert moved == expected | ({"fund": due.to_fund} if due.to_fund else {})
+    state = world.state(deal)
+    assert (state.status, state.deadline, state.period) == (Status.ACCEPTED, world.evm.timestamp, 0)
+    assert state.commitment == world.commitment(deal, result._replace(salt=bytes(32)))  # contracts can still check the result
+    with expect_revert("DealExists"):
+        world.core.openSubmitAndSettle(opening_of([pair]), result.head, result.content, waiver, sender=world.provider)
+    with expect_revert("NonceUsed"):
+        world.open(world.pair(pair.job, pool=pair.pool))
+
+
+@pytest.mark.parametrize("side", ["creator", "provider"])
+def test_open_submit_and_settle__without_what_the_steps_would_lock__is_refused(world: World, side: str) -> None:
+    """beh:A12: nothing is locked in between, yet a party that could not open the deal cannot be in it."""
+    pair = world.pair()
+    deal, account = deal_of(pair), getattr(world, side)
+    result = world.result(deal, units=0)  # costs less than what would be locked
+    needed = locked_total(deal, 100) if side == "creator" else deal.collateral
+    world.core.withdraw(world.token, world.free(account) - needed + 1, account, sender=account)
+    arguments = opening_of([pair]), result.head, result.content, world.waiver(deal, result)
+    with expect_revert("FundsMissing", account=account, has=needed - 1, needed=needed):
+        world.core.openSubmitAndSettle(*arguments, sender=world.provider)
+    world.deposit(account, 1)
+    world.core.openSubmitAndSettle(*arguments, sender=world.provider)
+    assert (world.locked(world.creator), world.locked(world.provider)) == (0, 0)
+
+
+def test_submit_and_settle__with_the_hash_of_other_details__finds_no_deal(world: World) -> None:
+    """inv:I31 inv:T44: what settlement does not read is bound all the same, and so is the place where fees accrue."""
+    deal, _ = world.open()
+    result = world.result(deal, units=1)
+    shared, details, *rest = waived_at_once(deal, result, world.waiver(deal, result))
+    for other in ((shared, replace(deal, publisher=world.keeper.address).details),
+                  ((*shared[:4], replace(deal, solver=world.keeper.address).accrual), details)):  # fmt: skip
+        with expect_revert("DealNotIn", found=Status.NONE, needed=Status.AGREED):
+            world.core.submitAndSettle(*other, *rest, sender=world.provider)
+    world.core.submitAndSettle(shared, details, *rest, sender=world.provider)
+
+
+def test_settle__neighbours_of_two_periods__are_each_asked_of_their_own_seed(world: World) -> None:
+    """inv:I43: the seed that is kept for the next item is that of its period."""
+    first, _ = world.open()
+    results = [world.submit(first)]
+    world.evm.mine(PERIOD_BLOCKS)
+    second, _ = world.open()
+    results.append(world.submit(second))
+    world.set_seed(first, drawn=False)
+    settlings = [
+        Settling(deal, result, Agreement.ACCEPTANCE, world.acceptance(deal, result))
+        for deal, result in zip((first, second), results, strict=True)
+    ]
+    assert len(settlements_of(settlings)) == 1
+    assert skipped(settle_batch(world, settlings)) == [(0, 1, "SeedPending")]
+    world.set_seed(second, drawn=True)
+    assert skipped(settle_batch(world, settlings[1:])) == [(0, 0, "DealDrawn")]
 
 
 def test_open_submit_and_settle__of_none_or_several_jobs__is_refused(world: World) -> None:
@@ -164,7 +218,7 @@ def test_open_submit_and_settle__of_none_or_several_jobs__is_refused(world: Worl
     result = world.result(deal_of(pairs[0]))
     for opening in (opening_of(pairs), opening_of(pairs)._replace(jobs=())):
         with expect_revert("BatchLengthsDiffer", left=len(opening.jobs), right=1):
-            world.core.openSubmitAndSettle(opening, result, b"", sender=world.provider)
+            world.core.openSubmitAndSettle(opening, result.head, result.content, b"", sender=world.provider)
 
 
 # ---- batches of results
@@ -288,7 +342,7 @@ def test_settle__nothing__does_nothing(world: World) -> None:
 def test_settle__deals_that_differ_in_a_shared_word__cannot_ride_together(world: World) -> None:
     """inv:I30 inv:I31: an item is looked up under the group's words, whoever packs it."""
     first, _ = world.open()
-    second, _ = world.open(job={"submit_window": 61})
+    second, _ = world.open(job={"judge_window": 30})
     results = [world.submit(deal) for deal in (first, second)]
     settlements = settlements_of([
         Settling(deal, result, Agreement.WAIVER, world.waiver(deal, result))

@@ -44,8 +44,8 @@ def test_opening__of_one_pair__carries_words_signatures_and_terms(pair: Pair) ->
     (job,) = opening.jobs
     assert (job.signature, opening.resource_signature, opening.membership) == (b"job", b"resource", (bytes(32),))
     assert job.words == pair.job.words()
-    assert (len(opening.module), len(opening.pool)) == (11, 10)
-    assert opening.module[4] == (500).to_bytes(32, "big")
+    assert (len(opening.module), len(opening.pool)) == (6, 5)
+    assert ModuleTerms.from_words(opening.module) == pair.module
     assert opening.pool[0][12:].hex() == pair.pool.strategy[2:].lower()
 
 
@@ -72,7 +72,7 @@ def test_openings__jobs_with_two_solvers__travel_apart_and_those_without_beside_
         opening_of([first, second])
 
 
-def test_settlements__of_deals_with_equal_terms__share_ten_words(pair: Pair) -> None:
+def test_settlements__of_deals_with_equal_terms__are_grouped(pair: Pair) -> None:
     def deal(changed: Pair) -> Deal:
         return deal_from_offers(changed.job, changed.resource, changed.module, changed.pool)
 
@@ -83,8 +83,8 @@ def test_settlements__of_deals_with_equal_terms__share_ten_words(pair: Pair) -> 
     )
     assert [settlement.shared for settlement in settlements] == [one.shared, three.shared]
     first, second = settlements[0].items
-    assert (first.inputs, first.job_offer_hash, first.head) == (one.inputs, one.job_offer_hash, OPENED.head)
-    assert (second.inputs, second.agreement, second.signature) == (two.inputs, Agreement.WAIVER, b"waiver")
+    assert (first.details, first.head) == (one.details, OPENED.head)
+    assert (second.details, second.agreement, second.signature) == (two.details, Agreement.WAIVER, b"waiver")
 
 
 def test_closing__keeps_the_split_and_both_signatures() -> None:

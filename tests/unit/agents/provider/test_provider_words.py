@@ -11,7 +11,7 @@ import pytest
 
 from lilypad_agents.agents.provider.income import income_of
 from lilypad_agents.agents.provider.messages import read_agreement, read_closing, result_note
-from lilypad_agents.agents.provider.openings import OpeningReader, module_terms, opened_from
+from lilypad_agents.agents.provider.openings import OpeningReader, opened_from
 from lilypad_agents.agents.provider.results import Opening as StoredOpening
 from lilypad_agents.agents.provider.results import fuel_of, opened_of, receipt_of
 from lilypad_agents.agents.provider.salt import Salts
@@ -34,7 +34,7 @@ from lilypad_agents.protocol.errors import FieldInvalid
 from lilypad_agents.protocol.ids import NOBODY, ZERO, DealId, hex_of
 from lilypad_agents.protocol.lifecycle import Agreement, Status
 from lilypad_agents.protocol.offers import JobOffer, ResourceOffer
-from lilypad_agents.protocol.opening import Pair, openings_of, opening_of, terms_words
+from lilypad_agents.protocol.opening import Pair, openings_of, opening_of
 from lilypad_agents.protocol.terms import UNVERIFIED, ModuleTerms
 from lilypad_agents.protocol.units import UNLIMITED_VOLUME
 from tests.unit.agents.provider.provider_views import COIN, PROVIDER, PUBLISHER, TOKEN_ACCOUNT, deal, state
@@ -236,13 +236,13 @@ def test_opening__told_by_somebody__counts_only_when_the_record_proves_it() -> N
 
 def test_terms__from_words__are_the_same_terms() -> None:
     terms = PAIRS[0].module
-    assert module_terms(terms_words(terms)) == terms
-    words = list(terms_words(terms))
-    for at, word in ((0, b"\xff" * 32), (6, (2).to_bytes(32, "big")), (4, (2**16).to_bytes(32, "big"))):
+    assert ModuleTerms.from_words(terms.words) == terms
+    words = list(terms.words)
+    for at, bit in ((1, 201), (1, 255), (2, 160)):
         with pytest.raises(FieldInvalid):
-            module_terms([*words[:at], word, *words[at + 1 :]])
+            ModuleTerms.from_words([*words[:at], (1 << bit).to_bytes(32, "big"), *words[at + 1 :]])
     with pytest.raises(FieldInvalid):
-        module_terms(words[:-1])
+        ModuleTerms.from_words(words[:-1])
 
 
 # ---- income
