@@ -290,6 +290,11 @@ def test_audit__advanced_by_its_caller__is_repaid_once(court: Court) -> None:
         second.seat().vote(RIGHT)
         second.execute()
         w.resolver.repayAdvance(second.deal.words)
+        assert w.fund() == 0 and w.free(w.challenger) < before, "the fund reached for a part of it"
+        first.beginner = w.keeper
+        first.seat().vote(RIGHT)
+        first.execute()
+        w.resolver.repayAdvance(second.deal.words)
         assert w.free(w.challenger) - before == second.deal.seat_fee * 200 // 10_000 // 3
         with expect_revert("AdvanceNotDue"):
             w.resolver.repayAdvance(second.deal.words)
