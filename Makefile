@@ -37,7 +37,7 @@ setup: .cache/python.done .cache/npm.done ## Python packages, npm parts, compile
 	@touch $@
 
 compile: setup ## compile the contracts with Ape
-	@ape compile
+	@tools/compile
 
 demo: setup ## start a network on this machine, run a job, show who was paid what
 	@bin/demo
