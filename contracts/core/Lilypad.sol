@@ -4,6 +4,7 @@ pragma solidity ^0.8.24;
 import {ILilypad} from "../interfaces/ILilypad.sol";
 import {Address, toWord} from "../types/Address.sol";
 import {Change, Opening, Outcome, Settlement, SignedResult} from "../types/Calls.sol";
+import {DealLib} from "../types/Deal.sol";
 import {DealWord, DisputeKind, Status} from "../types/DealWord.sol";
 import {DealId, PoolId} from "../types/Ids.sol";
 import {LilypadDomain} from "./LilypadDomain.sol";
@@ -143,6 +144,12 @@ contract Lilypad is LilypadResults {
     /// @inheritdoc ILilypad
     function dealWord(DealId dealId) external view returns (DealWord) {
         return _deals[dealId];
+    }
+
+    /// @inheritdoc ILilypad
+    function find(bytes32[12] memory record) external view returns (DealId dealId, DealWord word) {
+        dealId = DealId.wrap(_digestOf(DealLib.structHash(record)));
+        word = _deals[dealId];
     }
 
     /// @inheritdoc ILilypad

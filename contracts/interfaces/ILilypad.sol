@@ -127,6 +127,9 @@ interface ILilypad is ILilypadRules, ILilypadPayments, ILilypadConsent {
     /// @notice The word that the chain keeps of a deal (DealWord); zero for unknown ids.
     function dealWord(DealId dealId) external view returns (DealWord);
 
+    /// @notice The id of the deal with this record (DealLib), and its word: what a strategy asks first.
+    function find(bytes32[12] calldata record) external view returns (DealId, DealWord);
+
     /// @notice The EIP-712 digest of a struct hash in this core's domain; of a deal's struct hash: its id.
     function digestOf(bytes32 structHash) external view returns (bytes32);
 

@@ -174,12 +174,11 @@ abstract contract MediationState is ILilypadMediation, ReentrancyGuardTransient 
     // ---- shared
 
     function _find(bytes32[12] memory record, PoolTerms memory terms) internal view returns (Case memory c) {
-        c.deal = record.load();
-        c.id = DealId.wrap(core.digestOf(c.deal.structHash()));
+        c.deal = record.loadJudged();
+        (c.id, c.word) = core.find(record);
         if (c.deal.strategy.plain() != address(this)) revert StrategyNotThis(c.id, c.deal.strategy.plain());
         (c.terms, c.pool) = (terms, TermsLib.id(terms));
         if (PoolId.unwrap(c.pool) != c.deal.pool) revert PoolMismatch(c.id, c.pool, PoolId.wrap(c.deal.pool));
-        c.word = core.dealWord(c.id);
         c.kind = c.word.disputeKind();
     }
 

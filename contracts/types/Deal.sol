@@ -130,6 +130,31 @@ library DealLib {
         deal.jobOfferHash = words[11];
     }
 
+    /// @notice Unpacks what a strategy reads of a record: parties, module, pool and the numbers that its fees and claims follow
+    /// from. Everything else stays zero. A meaningless bit makes another hash, hence another deal: it is not looked for.
+    function loadJudged(bytes32[12] memory words) internal pure returns (Deal memory deal) {
+        uint256 word = uint256(words[0]);
+        deal.creator = lowAddress(word);
+        deal.collateral = word >> 160;
+        word = uint256(words[1]);
+        deal.provider = lowAddress(word);
+        deal.price = word >> 160;
+        word = uint256(words[2]);
+        deal.token = lowAddress(word);
+        deal.unitPrice = word >> 160;
+        DealNumbers numbers = DealNumbers.wrap(uint256(words[3]));
+        deal.maxUnits = numbers.maxUnits();
+        deal.seatFee = numbers.seatFee();
+        deal.auditBps = numbers.auditBps();
+        deal.module = words[4];
+        deal.pool = words[5];
+        deal.solver = lowAddress(uint256(words[6]));
+        deal.strategy = lowAddress(uint256(words[7]));
+        word = uint256(words[8]);
+        deal.publisher = lowAddress(word);
+        deal.seatFloor = word >> 160;
+    }
+
     /// @return words The dense form of `deal`.
     function pack(Deal memory deal) internal pure returns (bytes32[12] memory words) {
         words[0] = wordOf(deal.creator, deal.collateral);
