@@ -220,6 +220,10 @@ class Evm:
     def storage(self, account: Any, slot: int) -> int:
         return self._evm.storage(_plain(account), slot)
 
+    def erase(self, account: Any) -> None:
+        """Takes an account's code away, as a chain does after the transaction in which a new contract destroyed itself."""
+        self._evm.insert_account_info(_plain(account), AccountInfo(nonce=0, code=None))
+
     # ---- contracts
 
     def deploy(self, name: str, *arguments: Any, sender: Any = None, value: int = 0, gas: int = _GAS_LIMIT) -> Contract:
