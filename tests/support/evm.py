@@ -72,7 +72,7 @@ class Halted(Exception):
 
 
 @contextmanager
-def expect_revert(name: str, **arguments: Any) -> Iterator[None]:
+def expect_revert(name: str, /, **arguments: Any) -> Iterator[None]:
     """Passes when the block reverts with the custom error `name` and at least these arguments (Solidity names)."""
     try:
         yield
