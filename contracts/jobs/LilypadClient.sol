@@ -10,7 +10,6 @@ import {ILilypadJobs} from "../interfaces/ILilypadJobs.sol";
 import {ILilypadResolver} from "../interfaces/ILilypadResolver.sol";
 import {IWrappedCoin} from "../interfaces/IWrappedCoin.sol";
 import {DealId} from "../types/Ids.sol";
-import {JobOffer, JobOfferLib} from "../types/JobOffer.sol";
 import {JobFailure, JobResult} from "../types/JobRequest.sol";
 import {JobTerms, JobTermsLib} from "../types/JobTerms.sol";
 
@@ -22,7 +21,6 @@ import {JobTerms, JobTermsLib} from "../types/JobTerms.sol";
 abstract contract LilypadClient is ILilypadClient {
     using SafeERC20 for IERC20;
     using JobTermsLib for JobTerms;
-    using JobOfferLib for JobOffer;
 
     /// @notice An ERC-2612 permit of the caller for this contract.
     struct Permit {
@@ -82,7 +80,7 @@ abstract contract LilypadClient is ILilypadClient {
         returns (bytes32 requestId)
     {
         terms.nonce = ++_lastNonce;
-        requestId = terms.offerOf(address(this), sha256(inputs)).structHash();
+        requestId = terms.requestId(address(this), sha256(inputs));
         _nonces[requestId] = terms.nonce;
         CORE.approve(address(this), CORE.digestOf(requestId), true); // this call is the signature
         JOBS.request(terms, inputs, callbackGas);
@@ -152,6 +150,14 @@ abstract contract LilypadClient is ILilypadClient {
     /// @dev Sends `amount` of this contract's free ledger balance to `to`.
     function _withdraw(address token, uint256 amount, address to) internal {
         CORE.withdraw(token, amount, to);
+    }
+
+    /// @dev Moves `amount` of this contract's free ledger balance to the ledger balance of `to`: calls no token, so it is safe in a hook.
+    function _transferCredit(address token, address to, uint256 amount) internal {
+        address[] memory accounts = new address[](1);
+        uint256[] memory amounts = new uint256[](1);
+        (accounts[0], amounts[0]) = (to, amount);
+        CORE.transferCredit(token, accounts, amounts);
     }
 
     /// @return free What is in this contract's ledger balance and not locked, smallest units.

@@ -10,7 +10,6 @@ import {lowAddress, toWord} from "../types/Address.sol";
 import {Deal, DealLib} from "../types/Deal.sol";
 import {DealWord, Status} from "../types/DealWord.sol";
 import {DealId, PoolId, VersionId} from "../types/Ids.sol";
-import {JobOffer, JobOfferLib} from "../types/JobOffer.sol";
 import {JobFailure, JobOutcome, JobResult, RequestState, RequestWord, ResultParts} from "../types/JobRequest.sol";
 import {JobTerms, JobTermsLib} from "../types/JobTerms.sol";
 import {ModuleTerms, PoolTerms, TermsLib} from "../types/Terms.sol";
@@ -22,7 +21,6 @@ contract LilypadJobs is RequestBook, LilypadRules, LilypadDomain {
     using DealLib for bytes32[12];
     using DealLib for Deal;
     using JobTermsLib for JobTerms;
-    using JobOfferLib for JobOffer;
     using TermsLib for ModuleTerms;
     using TermsLib for PoolTerms;
 
@@ -70,7 +68,7 @@ contract LilypadJobs is RequestBook, LilypadRules, LilypadDomain {
         external
         returns (bool accepted)
     {
-        bytes32 requestId = terms.offerOf(requester, inputs).structHash();
+        bytes32 requestId = terms.requestId(requester, inputs);
         RequestWord word = _open(requestId);
         JobFailure memory failure;
         failure.outcome = word.state() == RequestState.CallbackFailed ? word.outcome() : _unopened(requestId, requester, terms);

@@ -4,7 +4,6 @@ pragma solidity ^0.8.24;
 import {ILilypadClient} from "../interfaces/ILilypadClient.sol";
 import {ILilypadJobs} from "../interfaces/ILilypadJobs.sol";
 import {DealId} from "../types/Ids.sol";
-import {JobOfferLib, JobOffer} from "../types/JobOffer.sol";
 import {
     JobFailure, JobOutcome, JobResult, RequestState, RequestWord, RequestWordLib
 } from "../types/JobRequest.sol";
@@ -14,7 +13,6 @@ import {JobTerms, JobTermsLib} from "../types/JobTerms.sol";
 /// @dev Apart from what proves an outcome, so that the mock market answers through the same code as the real one.
 abstract contract RequestBook is ILilypadJobs {
     using JobTermsLib for JobTerms;
-    using JobOfferLib for JobOffer;
 
     uint256 internal constant MAX_INLINE_BYTES = 1024; // of standard output
     uint256 private constant MAX_INPUTS_BYTES = 32 * 1024;
@@ -36,7 +34,7 @@ abstract contract RequestBook is ILilypadJobs {
         if (inputs.length > MAX_INPUTS_BYTES) revert InputsTooLarge(inputs.length, MAX_INPUTS_BYTES);
         if (callbackGas > MAX_CALLBACK_GAS) revert CallbackGasTooHigh(callbackGas, MAX_CALLBACK_GAS);
         if (block.timestamp > terms.expiry) revert RequestExpired(terms.expiry, block.timestamp);
-        requestId = terms.offerOf(msg.sender, sha256(inputs)).structHash();
+        requestId = terms.requestId(msg.sender, sha256(inputs));
         if (_requests[requestId].state() != RequestState.None) revert RequestExists(requestId);
         _admit(requestId, terms);
         _requests[requestId] = RequestWordLib.requested(msg.sender, terms.expiry, callbackGas);

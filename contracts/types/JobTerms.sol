@@ -31,10 +31,13 @@ struct JobTerms {
 
 /// @title From what a contract asks for to the offer that it signs
 library JobTermsLib {
+    using JobOfferLib for JobOffer;
+
     /// @param creator The account that asks and pays.
     /// @param inputs sha2-256 of the inputs document.
-    /// @return job The job offer; every field has the width of its type.
-    function offerOf(JobTerms memory terms, address creator, bytes32 inputs) internal pure returns (JobOffer memory job) {
+    /// @return The struct hash of its job offer: the id of the request.
+    function requestId(JobTerms memory terms, address creator, bytes32 inputs) internal pure returns (bytes32) {
+        JobOffer memory job;
         job.typeHash = JobOfferLib.TYPEHASH;
         job.creator = toWord(creator);
         job.module = terms.module;
@@ -58,5 +61,6 @@ library JobTermsLib {
         job.provider = toWord(terms.provider);
         job.expiry = terms.expiry;
         job.nonce = terms.nonce;
+        return job.structHash();
     }
 }

@@ -8,11 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from lilypad_agents.content.cid import Cid
-from lilypad_agents.content.dagpb import Link, Node, decode_node, encode_node
+from lilypad_agents.content.dagpb import Link, Node, encode_node
 from lilypad_agents.content.importer import put_tree
 from lilypad_agents.content.limits import CHUNK_BYTES
 from lilypad_agents.protocol.ids import ZERO
 from tests.support.evm import expect_revert
+from tests.support.outputs import Blocks, follow
 from tests.support.requests import Requests
 
 TREE = {
@@ -24,16 +25,6 @@ TREE = {
 }
 
 
-class Blocks(dict):
-    """A store of blocks in memory."""
-
-    def put(self, cid: Cid, data: bytes) -> None:
-        self[cid] = data
-
-    def size(self, cid: Cid) -> int:
-        return len(self[cid])
-
-
 @pytest.fixture(scope="module")
 def blocks() -> Blocks:
     return Blocks()
@@ -42,15 +33,6 @@ def blocks() -> Blocks:
 @pytest.fixture(scope="module")
 def root(blocks: Blocks) -> bytes:
     return put_tree(blocks, TREE).digest
-
-
-def follow(blocks: Blocks, root: bytes, path: list[bytes]) -> tuple[list[bytes], Cid]:
-    """The folder blocks on the way to a path, and what stands there."""
-    found, cid = [], Cid.dag_pb(root)
-    for name in path:
-        found.append(blocks[cid])
-        cid = next(link.cid for link in decode_node(blocks[cid]).links if link.name == name)
-    return found, cid
 
 
 @pytest.mark.parametrize("path", [[b"report.json"], [b"a" * 200], [b"empty"], [b"deep", b"er", b"x.bin"], [b"deep", b"y"]])
