@@ -4,6 +4,7 @@ pragma solidity ^0.8.24;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {LilypadDomain} from "../core/LilypadDomain.sol";
 import {ILilypad} from "../interfaces/ILilypad.sol";
 import {ILilypadClient} from "../interfaces/ILilypadClient.sol";
 import {ILilypadJobs} from "../interfaces/ILilypadJobs.sol";
@@ -18,7 +19,7 @@ import {JobTerms, JobTermsLib} from "../types/JobTerms.sol";
 /// One inherited call asks ({_request}, or one that takes the money first); two hooks answer ({_onResult}, {_onFailure}). Nobody
 /// but LilypadJobs reaches the hooks, each request reaches one of them once, and a hook that reverts can be called again.
 /// All functions here are internal: who may ask, cancel, accept or withdraw is for the inheriting contract to say.
-abstract contract LilypadClient is ILilypadClient {
+abstract contract LilypadClient is ILilypadClient, LilypadDomain {
     using SafeERC20 for IERC20;
     using JobTermsLib for JobTerms;
 
@@ -45,7 +46,7 @@ abstract contract LilypadClient is ILilypadClient {
     /// @dev The nonce (from 1) of a request that waits for its outcome.
     mapping(bytes32 requestId => uint256) private _nonces;
 
-    constructor(ILilypadJobs jobs) {
+    constructor(ILilypadJobs jobs) LilypadDomain(address(jobs.core())) {
         JOBS = jobs;
         CORE = jobs.core();
     }
@@ -82,7 +83,7 @@ abstract contract LilypadClient is ILilypadClient {
         terms.nonce = ++_lastNonce;
         requestId = terms.requestId(address(this), sha256(inputs));
         _nonces[requestId] = terms.nonce;
-        CORE.approve(address(this), CORE.digestOf(requestId), true); // this call is the signature
+        CORE.approve(address(this), _digestOf(requestId), true); // this call is the signature
         JOBS.request(terms, inputs, callbackGas);
     }
 
@@ -196,7 +197,7 @@ abstract contract LilypadClient is ILilypadClient {
     }
 
     function _sign(bytes32 structHash) private {
-        CORE.approve(address(this), CORE.digestOf(structHash), true);
+        CORE.approve(address(this), _digestOf(structHash), true);
     }
 
     /// @dev The owner is always the caller, so an allowance that stands is its consent: a permit that somebody carried first,

@@ -3,6 +3,7 @@ pragma solidity ^0.8.24;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {LilypadDomain} from "../core/LilypadDomain.sol";
 import {ILilypad} from "../interfaces/ILilypad.sol";
 import {ILilypadJobs} from "../interfaces/ILilypadJobs.sol";
 import {RequestBook} from "../jobs/RequestBook.sol";
@@ -17,7 +18,7 @@ import {ModuleTerms, PoolTerms} from "../types/Terms.sol";
 /// checks, same gas rules, same events. What a network decides the test decides: {fulfil}, {fail}, {advance}. It charges the
 /// highest price that a request allows, so a client that passes here is not surprised by a bill.
 /// Differs from the network: no fees, compensation or verification; proofs ({deliver} and its like) do not exist here.
-contract MockLilypad is RequestBook {
+contract MockLilypad is RequestBook, LilypadDomain {
     using SafeERC20 for IERC20;
 
     struct Job {
@@ -46,6 +47,8 @@ contract MockLilypad is RequestBook {
     mapping(address token => mapping(address account => Account)) private _accounts;
     mapping(address account => mapping(uint256 nonce => bool)) private _used;
     mapping(address account => mapping(uint256 nonce => bool)) private _cancelled;
+
+    constructor() LilypadDomain(address(this)) {}
 
     // ---- what the test decides
 
@@ -106,8 +109,8 @@ contract MockLilypad is RequestBook {
         return ILilypad(address(this));
     }
 
-    function digestOf(bytes32 structHash) public view returns (bytes32) {
-        return keccak256(abi.encode(address(this), structHash));
+    function digestOf(bytes32 structHash) external view returns (bytes32) {
+        return _digestOf(structHash);
     }
 
     function approve(address account, bytes32 digest, bool approved) external {
@@ -245,7 +248,7 @@ contract MockLilypad is RequestBook {
     // ---- of the book
 
     function _admit(bytes32 requestId, JobTerms calldata terms) internal override {
-        if (approverOf[msg.sender][digestOf(requestId)] == address(0)) revert RequestNotApproved(requestId, msg.sender);
+        if (approverOf[msg.sender][_digestOf(requestId)] == address(0)) revert RequestNotApproved(requestId, msg.sender);
         if (_used[msg.sender][terms.nonce] || _cancelled[msg.sender][terms.nonce]) {
             revert RequestNonceSpent(msg.sender, terms.nonce);
         }

@@ -30,6 +30,7 @@ CONTRACTS = (
     "LilypadModules",
     "LilypadUsers",
     "LilypadBundler",
+    "LilypadJobs",
 )
 NOBODY = "0x" + "00" * 20
 TOKEN = 10**18
@@ -320,6 +321,7 @@ def plan(parameters: DeploymentParameters, factory: str) -> tuple[PlannedContrac
     add("LilypadModules", core)
     add("LilypadUsers")
     add("LilypadBundler", core)
+    add("LilypadJobs", core)
     return tuple(planned.values())
 
 

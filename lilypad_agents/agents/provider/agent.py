@@ -13,6 +13,7 @@ from lilypad_agents.agents.provider.agreements import Agreements
 from lilypad_agents.agents.provider.capacity import Machine
 from lilypad_agents.agents.provider.config import ProviderSettings
 from lilypad_agents.agents.provider.decide import Intent, decide
+from lilypad_agents.agents.provider.deliveries import Deliveries
 from lilypad_agents.agents.provider.desk import Desk, Wanted
 from lilypad_agents.agents.provider.errors import ResultLost
 from lilypad_agents.agents.provider.income import income_of
@@ -74,6 +75,7 @@ class ProviderAgent:
     desks: Sequence[Desk]
     registry: Registry | None
     token: Address
+    deliveries: Deliveries
     finished: Callable[[], None] = lambda: None
     tested: bool = True
     draining: bool = False
@@ -117,6 +119,7 @@ class ProviderAgent:
             self._templates = None
         self.seeds.look(self.entries.values())
         made = self._act(decide(self.view(), self.settings))
+        made += self.deliveries.cycle(observation.head)
         self._drop_ended()
         self._offer()
         self._tidy()
@@ -136,6 +139,7 @@ class ProviderAgent:
 
     def _follow(self, observation: Observation) -> None:
         """Brings jobs in line with the deals that the chain has."""
+        self.deliveries.follow(observation.head)
         ours = self.context.address
         self.entries = {view.id: view for view in self.context.deals.open_deals() if view.deal.provider == ours}
         for deal_id, entry in self.entries.items():

@@ -11,6 +11,7 @@ from lilypad_agents.agents.provider.agent import ProviderAgent, drain_file
 from lilypad_agents.agents.provider.agreements import Agreements
 from lilypad_agents.agents.provider.capacity import machine_of
 from lilypad_agents.agents.provider.config import ProviderConfig, ProviderSettings
+from lilypad_agents.agents.provider.deliveries import Deliveries
 from lilypad_agents.agents.provider.desk import Desk
 from lilypad_agents.agents.provider.errors import ProviderSettingInvalid
 from lilypad_agents.agents.provider.library import Library
@@ -23,6 +24,7 @@ from lilypad_agents.agents.provider.store import ProviderStore
 from lilypad_agents.agents.provider.workshop import Workshop
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.loop import AgentLoop
+from lilypad_agents.agents.runtime.requests import Requests
 from lilypad_agents.agents.solver.client import SolverClient
 from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.chain.keys import Signer
@@ -79,7 +81,8 @@ def assemble(
     store = ProviderStore(context.database)
     desks = [_desk(context, settings, store, token, url, wake) for url in settings.solver_urls]
     registry = Registry(context) if needs_registry(settings) else None
-    sources = Sources(context, desks, registry)
+    requests = Requests(context)
+    sources = Sources(context, desks, registry, requests)
     workshop = Workshop(
         pool=WorkerPool(machine.slots, context.data / "work"),
         library=Library(context.store, sources.fetch, settings, machine),
@@ -108,6 +111,7 @@ def assemble(
         desks=desks,
         registry=registry,
         token=token,
+        deliveries=Deliveries(context, requests, store, actor, settings),
     )
     loop = AgentLoop(context, agent)
     loops.append(loop)
