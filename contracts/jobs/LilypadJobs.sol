@@ -71,7 +71,9 @@ contract LilypadJobs is RequestBook, LilypadRules, LilypadDomain {
         bytes32 requestId = terms.requestId(requester, inputs);
         RequestWord word = _open(requestId);
         JobFailure memory failure;
-        failure.outcome = word.state() == RequestState.CallbackFailed ? word.outcome() : _unopened(requestId, requester, terms);
+        failure.outcome = _unopened(requestId, requester, terms);
+        // What was Expired stays so, though the requester may have cancelled since.
+        if (word.state() == RequestState.CallbackFailed) failure.outcome = word.outcome();
         return _conclude(requestId, word, failure);
     }
 

@@ -88,6 +88,7 @@ contract MockLilypad is RequestBook, LilypadDomain {
         if (outcome == JobOutcome.Cancelled && !_cancelled[job.requester][job.nonce]) {
             revert NotAnOutcomeOf(job.status, outcome);
         }
+        _requireRecorded(word, outcome);
         JobFailure memory failure;
         failure.outcome = outcome;
         if (!unopened) {
@@ -202,6 +203,7 @@ contract MockLilypad is RequestBook, LilypadDomain {
     {
         RequestWord word = _open(requestId);
         Job storage job = jobs[requestId];
+        _requireRecorded(word, JobOutcome.Fulfilled);
         while (job.status == Status.None || job.status == Status.Agreed) _advance(requestId, job);
         _end(job, Status.Accepted, false);
         JobResult memory result;
@@ -214,6 +216,12 @@ contract MockLilypad is RequestBook, LilypadDomain {
         result.stdoutInline = stdout.length <= MAX_INLINE_BYTES;
         if (result.stdoutInline) result.stdout = stdout;
         return _conclude(requestId, word, result);
+    }
+
+    /// @dev A delivery that is made again has the outcome that it had.
+    function _requireRecorded(RequestWord word, JobOutcome outcome) private pure {
+        JobOutcome recorded = word.outcome();
+        if (recorded != JobOutcome.None && recorded != outcome) revert NotAnOutcomeOf(Status.None, outcome);
     }
 
     function _advance(bytes32 requestId, Job storage job) private returns (Status) {

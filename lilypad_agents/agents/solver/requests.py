@@ -7,6 +7,7 @@ never matched: its request expires with its money untouched. Protocol 9.
 from __future__ import annotations
 
 import time
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from lilypad_agents.agents.solver.settings import SolverSettings
 from lilypad_agents.errors import ContentUnavailable, LilypadError
 from lilypad_agents.execution.errors import InputsInvalid
 from lilypad_agents.execution.inputs import read_document
-from lilypad_agents.protocol.ids import OfferHash, PoolId, VersionId, hex_of
+from lilypad_agents.protocol.ids import Address, OfferHash, PoolId, VersionId, hex_of
 from lilypad_agents.protocol.requests import JobRequest
 from lilypad_agents.protocol.terms import UNVERIFIED, ModuleTerms, PoolTerms
 
@@ -47,7 +48,8 @@ class RequestDesk:
         self.requests = Requests(context)
         self._registry = Registry(context)
         self._waiting: dict[OfferHash, Waiting] = {}
-        self._invalid: set[OfferHash] = set()
+        self._settled: set[OfferHash] = set()  # in the book, or never to be
+        self._reported: dict[Address, deque[int]] = defaultdict(deque)  # block times of the last hour
         self._next_failures = 0.0
 
     def cycle(self, observation: Observation) -> bool:
@@ -62,9 +64,10 @@ class RequestDesk:
     # ---- into the book
 
     def _look_at(self, request: JobRequest) -> int:
-        if request.id in self._invalid or self._service.store.offer(request.id) is not None:
+        if request.id in self._settled or request.terms.expiry < self._context.now:
             return 0
-        if request.terms.expiry < self._context.now:
+        if self._service.store.offer(request.id) is not None:
+            self._settled.add(request.id)
             return 0
         waiting = self._waiting.setdefault(request.id, Waiting())
         if time.monotonic() < waiting.next_look:
@@ -72,7 +75,7 @@ class RequestDesk:
         try:
             self._take(request)
         except InputsInvalid as refused:
-            self._invalid.add(request.id)
+            self._settled.add(request.id)
             self._log("request_refused", request, refused)
             return 0
         except LilypadError as refused:  # not funded yet, terms not published yet, no room: it may change until it expires
@@ -130,10 +133,20 @@ class RequestDesk:
     def _deliver(self, delivery: Delivery) -> None:
         if delivery.request.callback_gas > self._settings.callback_gas_most:
             return
-        if self._context.outbox.status(delivery.key) is not None:
+        if self._context.outbox.status(delivery.key) is not None or not self._may_report(delivery.request.requester):
             return
         self._context.outbox.submit(delivery.key, self.requests.contract.address, delivery.data)
         self._context.log("failure_reported", request=delivery.request.id, outcome=delivery.outcome.name)
+
+    def _may_report(self, requester: Address) -> bool:
+        """Who makes requests that fail costs us more gas than itself, so it gets so many reports an hour."""
+        reported, now = self._reported[requester], int(self._context.now)
+        while reported and reported[0] <= now - 3_600:
+            reported.popleft()
+        if len(reported) >= self._settings.failures_per_hour:
+            return False
+        reported.append(now)
+        return True
 
     def _log(self, event: str, request: JobRequest, error: LilypadError) -> None:
         self._context.log(event, request=request.id, requester=request.requester, **figures_of(error))

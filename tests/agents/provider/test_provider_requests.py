@@ -58,7 +58,7 @@ class Asker:
 
 @pytest.fixture
 def solvers(own_stage: Stage, tmp_path: Path) -> Iterator[list[RunningSolver]]:
-    running = [open_solver(own_stage.network, tmp_path / "solver").start()]
+    running = [open_solver(own_stage.network, tmp_path / "solver", callback_gas_most=CALLBACK_GAS).start()]
     yield running
     running[-1].stop()
 
@@ -116,7 +116,7 @@ def test_ten_requests__across_a_restart_of_solver_and_provider__are_answered_onc
     life.close()
     solver.stop()
     requests += [asker.ask(module, document(module, f"number {number}")) for number in range(5, 10)]
-    solvers.append(open_solver(stage.network, tmp_path / "solver").start())
+    solvers.append(open_solver(stage.network, tmp_path / "solver", callback_gas_most=CALLBACK_GAS).start())
     life = start(stage, solvers[-1], module)
     life.until(lambda: asker.is_delivered(*requests), 90)
     assert {asker.state(request) for request in requests} == {(RequestState.DELIVERED, JobOutcome.FULFILLED)}

@@ -55,9 +55,9 @@ def test_plan__equal_parameters__equal_addresses() -> None:
     [
         ("tokenRecipient", OTHER, {"LilypadToken", "LilypadFaucet"}),
         ("faucetAmount", "5", {"LilypadFaucet"}),
-        ("periodBlocks", "7", {"BlockHashRandomness", "Lilypad", "LilypadResolver", "LilypadModules", "LilypadBundler"}),
-        ("protocolFeeBps", "99", {"Lilypad", "LilypadResolver", "LilypadModules", "LilypadBundler"}),
-        ("revealWindow", "31", {"Lilypad", "LilypadResolver", "LilypadModules", "LilypadBundler"}),
+        ("periodBlocks", "7", {"BlockHashRandomness", "Lilypad", "LilypadResolver", "LilypadModules", "LilypadBundler", "LilypadJobs"}),
+        ("protocolFeeBps", "99", {"Lilypad", "LilypadResolver", "LilypadModules", "LilypadBundler", "LilypadJobs"}),
+        ("revealWindow", "31", {"Lilypad", "LilypadResolver", "LilypadModules", "LilypadBundler", "LilypadJobs"}),
         ("salt", "0x" + "ab" * 32, set(CONTRACTS)),
     ],
 )

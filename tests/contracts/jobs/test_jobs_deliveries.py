@@ -334,6 +334,22 @@ def test_deliver_unopened__again_later__keeps_the_outcome_that_was_recorded(desk
     assert desk.state(request) == (DELIVERED, JobOutcome.EXPIRED)
 
 
+@pytest.mark.parametrize("end", ["paid", "late"])
+def test_deliver_unopened__of_a_request_whose_callback_failed__cannot_turn_its_outcome(desk: Requests, end: str) -> None:
+    """A result that the client refused for a moment is not reported as a failure by whoever comes next."""
+    request = desk.ask()
+    desk.client.setRefusing(True)
+    if end == "paid":
+        desk.deliver(*desk.paid(request))
+    else:
+        desk.jobs.deliverFailure(desk.late(request).words)
+    desk.client.setRefusing(False)
+    desk.world.pass_to(request.terms.expiry + 1)
+    with expect_revert("RequestNonceSpent", requester=desk.client):
+        unopened(desk, request)
+    assert desk.state(request)[0] is FAILED and desk.client.failures() == 0
+
+
 def test_result_of__is_the_answer_without_a_callback(desk: Requests) -> None:
     """beh:F10: an outcome can be pulled, before and after its delivery."""
     request = desk.ask()

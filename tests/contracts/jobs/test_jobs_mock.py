@@ -151,6 +151,16 @@ def test_mock__a_result_that_the_client_refused__is_paid_once(mock: Side) -> Non
     assert tuple(mock.core.accountOf(token, mock.client)[:2]) == (990 * COIN, 0) and mock.client.results() == 1
 
 
+def test_mock__an_outcome_that_was_recorded__stays(mock: Side) -> None:
+    request = mock.ask()
+    mock.client.setRefusing(True)
+    mock.jobs.fail(request.id, JobOutcome.EXPIRED)
+    with expect_revert("NotAnOutcomeOf", outcome=JobOutcome.FULFILLED):
+        mock.jobs.fulfil(request.id, 0, b"x")
+    with expect_revert("NotAnOutcomeOf", outcome=JobOutcome.LATE):
+        mock.jobs.fail(request.id, JobOutcome.LATE)
+
+
 def test_mock__real_tokens__go_in_and_out(mock: Side) -> None:
     token, keeper = mock.desk.world.token, mock.desk.world.keeper
     token.mint(keeper, COIN)
