@@ -60,11 +60,10 @@ contract ModuleNft is ERC721, LilypadClient {
     }
 
     function _generate(uint256 tokenId) private {
-        InputsDocument.Member[] memory values = new InputsDocument.Member[](1);
-        values[0] = InputsDocument.text("message", textOf[tokenId]);
+        bytes memory inputs = InputsDocument.write(_terms.module, InputsDocument.text("message", textOf[tokenId]));
         JobTerms memory terms = _terms;
         terms.expiry = uint40(block.timestamp + 1 hours);
-        bytes32 requestId = _requestFromAllowance(terms, InputsDocument.write(terms.module, values), CALLBACK_GAS);
+        bytes32 requestId = _requestFromAllowance(terms, inputs, CALLBACK_GAS);
         runOf[tokenId] = requestId;
         _runs[requestId] = Run(uint96(tokenId), msg.sender);
     }

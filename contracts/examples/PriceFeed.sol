@@ -50,11 +50,10 @@ contract PriceFeed is LilypadClient {
         if (block.timestamp < nextAt) revert TooEarly(nextAt, block.timestamp);
         nextAt = uint40(block.timestamp) + INTERVAL;
         uint32 round = ++lastAsked;
-        InputsDocument.Member[] memory values = new InputsDocument.Member[](1);
-        values[0] = InputsDocument.number("round", int256(uint256(round)));
+        bytes memory inputs = InputsDocument.write(_terms.module, InputsDocument.number("round", int256(uint256(round))));
         JobTerms memory terms = _terms;
         terms.expiry = nextAt; // nobody needs it later
-        requestId = _request(terms, InputsDocument.write(terms.module, values), CALLBACK_GAS);
+        requestId = _request(terms, inputs, CALLBACK_GAS);
         _asked[requestId] = Round(round, uint40(block.timestamp), 0, 0);
         emit RoundAsked(round, requestId);
     }

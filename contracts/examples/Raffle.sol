@@ -73,11 +73,10 @@ contract Raffle is LilypadClient {
         if (running != 0) revert RunUnderWay(running);
         if (seed == 0) seed = seedBlock == 0 ? bytes32(0) : blockhash(seedBlock);
         if (seed == 0) revert SeedPending(seedBlock, block.number);
-        InputsDocument.Member[] memory values = new InputsDocument.Member[](1);
-        values[0] = InputsDocument.text("seed", Strings.toHexString(uint256(seed), 32));
+        bytes memory inputs = InputsDocument.write(_terms.module, InputsDocument.text("seed", Strings.toHexString(uint256(seed), 32)));
         JobTerms memory terms = _terms;
         terms.expiry = uint40(block.timestamp + 1 hours);
-        requestId = _requestFromAllowance(terms, InputsDocument.write(terms.module, values), CALLBACK_GAS);
+        requestId = _requestFromAllowance(terms, inputs, CALLBACK_GAS);
         (running, payer) = (requestId, msg.sender);
         emit Drawing(requestId, seed);
     }

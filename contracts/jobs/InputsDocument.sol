@@ -8,9 +8,7 @@ import {Strings} from "@openzeppelin/contracts/utils/Strings.sol";
 /// may hold anything that is UTF-8: quotes, backslashes and control characters are escaped, so no value can become another field.
 /// Providers refuse a document that lacks a default of the module, so give every input that the module declares.
 ///
-///     InputsDocument.Member[] memory values = new InputsDocument.Member[](1);
-///     values[0] = InputsDocument.text("message", "hello");
-///     bytes memory inputs = InputsDocument.write(module, values);
+///     bytes memory inputs = InputsDocument.write(module, InputsDocument.text("message", "hello"));
 library InputsDocument {
     /// @notice A name with its value as JSON.
     struct Member {
@@ -36,6 +34,13 @@ library InputsDocument {
 
     function flag(string memory name, bool value) internal pure returns (Member memory) {
         return Member(name, value ? "true" : "false");
+    }
+
+    /// @notice The document of a job with one input and no files.
+    function write(bytes32 module, Member memory value) internal pure returns (bytes memory) {
+        Member[] memory values = new Member[](1);
+        values[0] = value;
+        return write(module, values);
     }
 
     /// @notice The document of a job without input files.

@@ -40,7 +40,7 @@ def compiled(source: str, package: Path) -> Artefact:
     modules = package / "node_modules"
     build(modules / "lilypad-contracts")
     (modules / "@openzeppelin").symlink_to(ROOT / "node_modules" / "@openzeppelin")
-    command = ["node", ROOT / "tools" / "solc.js", "--standard-json", "--base-path", ".", "--include-path", "node_modules"]
+    command = ["node", ROOT / "tools" / "solc.js", "--standard-json", "--base-path", ".", "--allow-paths", "node_modules"]
     path = f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     run = subprocess.run(
         command, input=json.dumps(question), capture_output=True, text=True, cwd=package, check=True, env={**os.environ, "PATH": path}
