@@ -4,6 +4,7 @@ pragma solidity ^0.8.24;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {Address} from "@openzeppelin/contracts/utils/Address.sol";
 import {LilypadDomain} from "../core/LilypadDomain.sol";
 import {ILilypad} from "../interfaces/ILilypad.sol";
 import {ILilypadClient} from "../interfaces/ILilypadClient.sol";
@@ -186,6 +187,18 @@ abstract contract LilypadClient is ILilypadClient, LilypadDomain {
     /// @dev Disputes that the result was delivered; three seat floors. Once a deal, as {_challenge}.
     function _challengeDelivery(bytes32[12] memory record) internal {
         ILilypadResolver(CORE.resolver()).challengeDelivery(record);
+    }
+
+    /// @dev Appeals a verdict: calls the deal's strategy with `appealCall`, after allowing it to take `fee` smallest units, which
+    /// leave the ledger balance for it. What the strategy does not take is deposited again. Reverts as the strategy does.
+    function _appeal(address strategy, address token, uint256 fee, bytes memory appealCall) internal {
+        uint256 before = IERC20(token).balanceOf(address(this));
+        CORE.withdraw(token, fee, address(this));
+        IERC20(token).forceApprove(strategy, fee);
+        Address.functionCall(strategy, appealCall);
+        IERC20(token).forceApprove(strategy, 0);
+        uint256 rest = IERC20(token).balanceOf(address(this)) - before;
+        if (rest != 0) _deposit(token, rest);
     }
 
     // ---- internals

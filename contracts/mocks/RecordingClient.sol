@@ -102,6 +102,10 @@ contract RecordingClient is LilypadClient {
         _challengeDelivery(record);
     }
 
+    function appeal(address strategy, address token, uint256 fee, bytes calldata appealCall) external {
+        _appeal(strategy, token, fee, appealCall);
+    }
+
     function freeBalance(address token) external view returns (uint256) {
         return _freeBalance(token);
     }

@@ -393,6 +393,20 @@ def test_client__accepts_waives_and_challenges_by_its_own_calls(verified: Reques
         assert before - world.free(client) == fee and world.state(deal).status is Status.IN_MEDIATION
 
 
+def test_client__appeals_by_its_own_call_out_of_its_ledger_balance(desk: Requests) -> None:
+    """Protocol 9: the strategy takes its fee from the appellant's tokens; what it leaves goes back into the ledger."""
+    world, client = desk.world, desk.client
+    strategy = world.evm.deploy("AppealDesk")
+    before = world.free(client)
+    with expect_revert("NotAppealable"):
+        client.appeal(strategy, world.token, 5 * COIN, strategy.calldata("appeal", world.token, 0))
+    assert world.free(client) == before
+    client.appeal(strategy, world.token, 5 * COIN, strategy.calldata("appeal", world.token, 3 * COIN))
+    assert strategy.appellant() == client.address and world.token.balanceOf(strategy) == 3 * COIN
+    assert world.free(client) == before - 3 * COIN
+    assert world.token.balanceOf(client) == world.token.allowance(client, strategy) == 0
+
+
 def test_ten_requests_in_parallel__end_each_in_one_outcome_of_its_own(desk: Requests) -> None:
     """beh:F7"""
     requests = [desk.ask(max_price=(100 + number) * COIN) for number in range(10)]
