@@ -139,7 +139,7 @@ class ProviderAgent:
 
     def _follow(self, observation: Observation) -> None:
         """Brings jobs in line with the deals that the chain has."""
-        self.deliveries.follow(observation.head)
+        self.deliveries.follow(observation.head, first=observation.first)
         ours = self.context.address
         self.entries = {view.id: view for view in self.context.deals.open_deals() if view.deal.provider == ours}
         for deal_id, entry in self.entries.items():
@@ -147,6 +147,7 @@ class ProviderAgent:
         for entry in observation.changed:
             if entry.deal.provider == ours and not entry.is_open:
                 self._count(entry)
+                self.deliveries.note(entry)
         if observation.first:
             self.workshop.forget_runs_but(self.entries)
             for deal_id in self.store.kept():

@@ -6,7 +6,7 @@ of its own. A failure of one of its deals it reports too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import OrderedDict
 
 from lilypad_agents.agents.provider.actor import Actor
 from lilypad_agents.agents.provider.config import ProviderSettings
@@ -23,12 +23,13 @@ from lilypad_agents.content.dagpb import decode_node
 from lilypad_agents.content.reader import read_file
 from lilypad_agents.errors import LilypadError
 from lilypad_agents.protocol.digest import Head, Part, content_of
-from lilypad_agents.protocol.ids import ZERO, keccak256
+from lilypad_agents.protocol.ids import ZERO, DealId, OfferHash, keccak256
 from lilypad_agents.protocol.requests import MAX_INLINE_BYTES, JobOutcome, JobRequest, ResultParts, outcome_of
 
 PROVED_BYTES = 16 * MAX_INLINE_BYTES  # standard output up to here is shown whole; more waits for the reveal window
 _MOST_STREAM_BYTES = 2**26
 _STREAMS = {Part.STDOUT: b"stdout", Part.STDERR: b"stderr"}
+_MOST_ENDED = 10_000
 _AGAIN_S = 30  # block time between two tries of a delivery that failed before it was sent
 
 
@@ -44,23 +45,37 @@ class Deliveries:
         self._actor = actor
         self._settings = settings
         self._not_before: dict[bytes, int] = {}
+        self._ended: OrderedDict[OfferHash, DealId] = OrderedDict()  # deals of ours that are over, by their job offers
 
-    def follow(self, head: ChainMoment) -> None:
-        """Reads what was asked for and answered up to `head`. Raises as LogCursor.advance does."""
+    def follow(self, head: ChainMoment, *, first: bool) -> None:
+        """Reads what was asked for and answered up to `head`; at the `first` look also what of it our deals have ended.
+
+        Everybody's requests are read, so later only ended deals of ours are looked at. Raises as LogCursor.advance does.
+        """
         self._requests.follow(head)
+        if first:
+            for request_id in self._requests.open:
+                for view in self._context.deals.of_job_offer(request_id):
+                    self.note(view)
+
+    def note(self, view: DealView) -> None:
+        """Remembers a deal of ours that is over."""
+        if view.deal.provider != self._context.address or view.is_open:
+            return
+        self._ended[OfferHash(view.deal.job_offer_hash)] = view.id
+        while len(self._ended) > _MOST_ENDED:
+            self._ended.popitem(last=False)
 
     def cycle(self, head: ChainMoment) -> int:
         """One look at the requests of our ended deals; returns how many deliveries were queued."""
-        made = 0
-        for request in list(self._requests.open.values()):
-            made += self._look_at(request, head)
-        return made
+        wanted = self._ended.keys() & self._requests.open.keys()
+        return sum(self._look_at(self._requests.open[request_id], head) for request_id in wanted)
 
     def _look_at(self, request: JobRequest, head: ChainMoment) -> int:
         if request.callback_gas > self._settings.callback_gas_most or head.timestamp < self._not_before.get(request.id, 0):
             return 0
-        view = self._ended(self._context.deals.of_job_offer(request.id))
-        if view is None:
+        view = self._context.deals.get(self._ended[request.id])  # a reorganisation may have undone its end
+        if view is None or outcome_of(view.state.status) is JobOutcome.NONE:
             return 0
         try:
             delivery = self._delivery(request, view, head)
@@ -72,14 +87,6 @@ class Deliveries:
             return 0
         self._context.log("delivery_queued", request=request.id, deal=view.id, outcome=delivery.outcome.name)
         return self._actor.send_alone(delivery.key, Action.DELIVER, self._requests.contract, delivery.data)
-
-    def _ended(self, views: Sequence[DealView]) -> DealView | None:
-        """The deal of ours that decides a request, once it is over."""
-        for view in views:
-            over = outcome_of(view.state.status) is not JobOutcome.NONE
-            if over and view.deal.provider == self._context.address:
-                return view
-        return None
 
     def _delivery(self, request: JobRequest, view: DealView, head: ChainMoment) -> Delivery | None:
         contract, outcome = self._requests.contract, outcome_of(view.state.status)
