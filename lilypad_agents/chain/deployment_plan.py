@@ -34,6 +34,7 @@ CONTRACTS = (
     "LilypadModules",
     "LilypadUsers",
     "LilypadBundler",
+    "LilypadJobs",
 )
 BLOCK_HASH, PREVRANDAO, COMMIT_REVEAL = "blockhash", "prevrandao", "commit-reveal"
 # The sources of randomness, of which a deployment has one. Protocol 6.4.
@@ -396,6 +397,7 @@ def plan(parameters: DeploymentParameters, factory: str) -> tuple[PlannedContrac
     add("LilypadModules", core)
     add("LilypadUsers")
     add("LilypadBundler", core)
+    add("LilypadJobs", core)
     return tuple(planned.values())
 
 

@@ -127,8 +127,8 @@ def make_inputs(manifest: Manifest, module: str, values: Mapping[str, Any], file
     return Inputs(module, checked, dict(files), document)
 
 
-def parse_inputs(manifest: Manifest, document: bytes, *, module: str | None = None) -> Inputs:
-    """The other side's check of a document: same rules, canonical, defaults filled in, for version id `module`.
+def read_document(document: bytes, *, module: str | None = None) -> dict[str, Any]:
+    """The object in an inputs document as far as it can be judged without a manifest: shape, canonical form, module.
 
     Raises InputsInvalid.
     """
@@ -143,12 +143,32 @@ def parse_inputs(manifest: Manifest, document: bytes, *, module: str | None = No
         or any(type(found[k]) is not t for k, t in shape.items())
     ):
         raise InputsInvalid("", "must be an object of module, values and files")
+    if _canonical(found) != document:
+        raise InputsInvalid("", "is not canonical")
+    if module is not None and found["module"] != module:
+        raise InputsInvalid("module", f"is {found['module'][:80]}, but the deal is about {module}")
+    return found
+
+
+def parse_inputs(manifest: Manifest, document: bytes, *, module: str | None = None) -> Inputs:
+    """The other side's check of a document: same rules, canonical, defaults filled in, for version id `module`.
+
+    Raises InputsInvalid.
+    """
+    found = read_document(document)
     made = make_inputs(manifest, found["module"], found["values"], found["files"])
     if made.document != document:
         raise InputsInvalid("", "is not canonical, or lacks defaults")
     if module is not None and made.module != module:
         raise InputsInvalid("module", f"is {made.module}, but the deal is about {module}")
     return made
+
+
+def _canonical(found: dict[str, Any]) -> bytes:
+    try:
+        return canonical(found)
+    except JsonRefused as failure:
+        raise InputsInvalid(failure.path, failure.problem) from None
 
 
 def _holds_nul(value: Any) -> bool:

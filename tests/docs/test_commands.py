@@ -23,7 +23,7 @@ PAGES = (
     DOCS / "operator.md",
     DOCS / "dapp-developer.md",
 )
-LANGUAGES = {"console", "text", "solidity", "toml", "json", "mermaid"}
+LANGUAGES = {"console", "text", "solidity", "python", "toml", "json", "mermaid"}
 SECONDS = 200.0  # of one page; a page that hangs fails instead of the whole run
 
 

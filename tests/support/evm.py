@@ -73,7 +73,7 @@ class Halted(Exception):
 
 
 @contextmanager
-def expect_revert(name: str, **arguments: Any) -> Iterator[None]:
+def expect_revert(name: str, /, **arguments: Any) -> Iterator[None]:
     """Passes when the block reverts with the custom error `name` and at least these arguments (Solidity names)."""
     try:
         yield
@@ -220,6 +220,10 @@ class Evm:
 
     def storage(self, account: Any, slot: int) -> int:
         return self._evm.storage(_plain(account), slot)
+
+    def erase(self, account: Any) -> None:
+        """Takes an account's code away, as a chain does after the transaction in which a new contract destroyed itself."""
+        self._evm.insert_account_info(_plain(account), AccountInfo(nonce=0, code=None))
 
     # ---- contracts
 

@@ -14,6 +14,7 @@ from lilypad_agents.agents.provider.agreements import Agreements
 from lilypad_agents.agents.provider.capacity import Machine
 from lilypad_agents.agents.provider.config import ProviderSettings
 from lilypad_agents.agents.provider.decide import Intent, decide
+from lilypad_agents.agents.provider.deliveries import Deliveries
 from lilypad_agents.agents.provider.desk import Desk, Wanted
 from lilypad_agents.agents.provider.errors import ResultLost
 from lilypad_agents.agents.provider.income import income_of
@@ -78,6 +79,7 @@ class ProviderAgent:
     registry: Registry | None
     lists: TrustedLists | None
     token: Address
+    deliveries: Deliveries
     finished: Callable[[], None] = lambda: None
     tested: bool = True
     draining: bool = False
@@ -125,6 +127,7 @@ class ProviderAgent:
             self._templates = None
         self.seeds.look(self.entries.values())
         made = self._act(decide(self.view(), self.settings))
+        made += self.deliveries.cycle(observation.head)
         self._drop_ended()
         self._offer()
         self._tidy()
@@ -144,6 +147,7 @@ class ProviderAgent:
 
     def _follow(self, observation: Observation) -> None:
         """Brings jobs in line with the deals that the chain has."""
+        self.deliveries.follow(observation.head, first=observation.first)
         ours = self.context.address
         self.entries = {view.id: view for view in self.context.deals.open_deals() if view.deal.provider == ours}
         for deal_id, entry in self.entries.items():
@@ -151,6 +155,7 @@ class ProviderAgent:
         for entry in observation.changed:
             if entry.deal.provider == ours and not entry.is_open:
                 self._count(entry)
+                self.deliveries.note(entry)
         if observation.first:
             self.workshop.forget_runs_but(self.entries)
             for deal_id in self.store.kept():

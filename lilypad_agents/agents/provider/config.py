@@ -87,6 +87,7 @@ class ProviderConfig(BaseModel):
     keep_seconds: int = Field(86_400, ge=0, description="how long results stay after a deal is final")
     act_by_bps: int = Field(8_000, ge=1_000, le=9_500, description="share of a window within which it acts")
     batch: int = Field(40, ge=1, le=200, description="most deals in one transaction")
+    callback_gas_most: int = Field(500_000, ge=0, description="most callback gas of a request whose outcome it delivers; 0: none")
     cancel_bps: int = Field(100, ge=0, le=WHOLE, description="of the value: for this it lets a creator out before the job began")
 
     @field_validator("allow_versions", "allow_manifests", "deny_versions", "deny_manifests")

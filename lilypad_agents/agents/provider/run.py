@@ -11,6 +11,7 @@ from lilypad_agents.agents.provider.agent import ProviderAgent, drain_file
 from lilypad_agents.agents.provider.agreements import Agreements
 from lilypad_agents.agents.provider.capacity import machine_of
 from lilypad_agents.agents.provider.config import ProviderConfig, ProviderSettings
+from lilypad_agents.agents.provider.deliveries import Deliveries
 from lilypad_agents.agents.provider.desk import Desk
 from lilypad_agents.agents.provider.errors import ProviderSettingInvalid
 from lilypad_agents.agents.provider.library import Library
@@ -24,6 +25,7 @@ from lilypad_agents.agents.provider.workshop import Workshop
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.lists import TrustedLists
 from lilypad_agents.agents.runtime.loop import AgentLoop
+from lilypad_agents.agents.runtime.requests import Requests
 from lilypad_agents.agents.solver.client import SolverClient
 from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.chain.keys import Signer
@@ -80,7 +82,8 @@ def assemble(
     store = ProviderStore(context.database)
     desks = [_desk(context, settings, store, token, url, wake) for url in settings.solver_urls]
     registry = Registry(context) if needs_registry(settings) else None
-    sources = Sources(context, desks, registry)
+    requests = Requests(context)
+    sources = Sources(context, desks, registry, requests)
     workshop = Workshop(
         pool=WorkerPool(machine.slots, context.data / "work"),
         library=Library(context.store, sources.fetch, settings, machine),
@@ -110,6 +113,7 @@ def assemble(
         registry=registry,
         lists=TrustedLists(context, settings.lists) if settings.lists else None,
         token=token,
+        deliveries=Deliveries(context, requests, store, actor, settings),
     )
     loop = AgentLoop(context, agent)
     loops.append(loop)

@@ -14,6 +14,7 @@ from lilypad_agents.agents.provider.openings import Opened, OpeningReader, opene
 from lilypad_agents.agents.provider.registry import Registry
 from lilypad_agents.agents.provider.store import StoredResult
 from lilypad_agents.agents.runtime.context import AgentContext
+from lilypad_agents.agents.runtime.requests import Requests
 from lilypad_agents.agents.solver.wire import ContentKind, MessageKind, Scope
 from lilypad_agents.content.cid import Cid
 from lilypad_agents.content.errors import PushRefused
@@ -31,10 +32,13 @@ _FIRST_PAUSE_S = 0.05
 class Sources:
     """Terms, offers and content for the workers of one provider."""
 
-    def __init__(self, context: AgentContext, desks: Sequence[Desk], registry: Registry | None) -> None:
+    def __init__(
+        self, context: AgentContext, desks: Sequence[Desk], registry: Registry | None, requests: Requests
+    ) -> None:
         self._context = context
         self._desks = desks
         self._registry = registry
+        self._requests = requests
         self._reader = OpeningReader(context.rpc, context.contracts)
         self._terms: dict[VersionId, ModuleTerms] = {}
         self._told: dict[DealId, Opened | None] = {}
@@ -101,7 +105,14 @@ class Sources:
     # ---- content
 
     def fetch(self, root: Cid, limits: Limits) -> None:
-        """Brings a tree into the store from whichever relay has it. Raises as `content.client.fetch` does."""
+        """Brings a tree into the store: from the chain, if a contract's request carries it, else from whichever relay has it.
+
+        Raises as `content.client.fetch` does.
+        """
+        document = self._requests.document(root.digest) if root.is_raw else None
+        if document is not None:
+            self._context.store.put(root, document)
+            return
 
         def from_one(desk: Desk) -> None:
             desk.client.fetch(root, self._context.store, limits=limits, seconds=FETCH_S)

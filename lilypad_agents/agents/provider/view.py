@@ -54,6 +54,7 @@ class Action(StrEnum):
     RELEASE = "release"
     OPEN = "open"  # by ourselves, from an offer that we were given
     CANCEL_OFFERS = "cancel-offers"
+    DELIVER = "deliver"  # an outcome, to the contract that asked for the job
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from lilypad_agents.agents.solver.decide import batches_of, choose, summary
 from lilypad_agents.agents.solver.facts import Fact, facts_of, view_of
 from lilypad_agents.agents.solver.intake import describe
 from lilypad_agents.agents.solver.openings import PairOutcome, pairs_that_fit
+from lilypad_agents.agents.solver.requests import RequestDesk
 from lilypad_agents.agents.solver.server import ApiServer
 from lilypad_agents.agents.solver.service import SolverService
 from lilypad_agents.agents.solver.settings import SolverSettings
@@ -45,6 +46,7 @@ class SolverAgent:
         self._settings = settings
         self._service = service
         self._server: ApiServer | None = None
+        self._requests = RequestDesk(context, settings, service)
         self._matched_at: tuple[Any, ...] = ()
         self._next_pass = 0.0
         self._last_batch = 0.0
@@ -85,6 +87,7 @@ class SolverAgent:
         self._take_outcomes(service.openings.finish())
         self._expire(observation.head.timestamp)
         self._close_dead(service.facts.refresh(observation.head))
+        self._requests.cycle(observation)
         if not observation.advance.caught_up:
             return True  # matching on an old picture would only promise what is gone
         matched = self._match(observation)

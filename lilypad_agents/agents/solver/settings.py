@@ -31,6 +31,8 @@ class SolverSettings(AgentSettings):
     heartbeat_s: float = Field(default=30.0, gt=0, description="silence after which a provider's offers stop matching")
     furthest_expiry_s: int = Field(default=30 * _DAY, ge=60, description="how far ahead an offer may expire")
     require_inputs: bool = Field(default=True, description="take job offers only once their inputs document is here")
+    callback_gas_most: int = Field(default=200_000, ge=0, description="most callback gas of a request whose failure is reported to its contract; 0: none")
+    failures_per_hour: int = Field(default=60, ge=0, description="most failures reported to one contract in an hour; each costs this solver gas")
 
     # opening
     batch_pairs: int = Field(default=64, ge=1, le=200, description="most deals opened in one transaction")

@@ -24,7 +24,7 @@ from lilypad_agents.chain.deployment_plan import (
 )
 
 DEPLOYER = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
-ON_CORE = {"Lilypad", "LilypadResolver", "LilypadStaking", "LilypadMediation", "LilypadModules", "LilypadBundler"}
+ON_CORE = {"Lilypad", "LilypadResolver", "LilypadStaking", "LilypadMediation", "LilypadModules", "LilypadBundler", "LilypadJobs"}
 OTHER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 
 
