@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lilypad_agents.agents.provider.config import ProviderConfig
-from lilypad_agents.agents.provider.decide import LAST, Intent
+from lilypad_agents.agents.provider.intents import LAST, Intent
 from lilypad_agents.agents.provider.openings import Opened
 from lilypad_agents.agents.provider.store import ProviderStore, StoredResult
 from lilypad_agents.agents.provider.view import Action, ClosingOffer
@@ -56,6 +56,15 @@ class Subject:
         return self.result.opening.commitment(self.id, self.deal)
 
 
+@dataclass(frozen=True)
+class Call:
+    """A transaction to be: whom it goes to, and its calldata."""
+
+    contract: Contract
+    data: bytes
+
+
+DisputeCalls = Callable[[Intent], Call | None]
 Subjects = Callable[[DealId], Subject]
 OpenedOf = Callable[[DealId], Opened | None]
 
@@ -168,7 +177,9 @@ class Actor:
 
     # ---- sending
 
-    def act(self, intents: Sequence[Intent], subject: Subjects, opened: OpenedOf) -> int:
+    def act(
+        self, intents: Sequence[Intent], subject: Subjects, opened: OpenedOf, disputes: DisputeCalls = lambda intent: None
+    ) -> int:
         """Hands what the intents ask for to the outbox; how many transactions that made."""
         self.gathering, made = False, 0
         plain = [i for i in intents if i.action is Action.SUBMIT and i.agreement is not Agreement.WAIVER]
@@ -187,6 +198,8 @@ class Actor:
                 made += self._step(intent, subject)
             elif intent.action is Action.RECORD:
                 made += self._record(intent)
+            else:
+                made += self._dispute_step(intent, disputes(intent))
         return made
 
     def _batched(
@@ -266,6 +279,11 @@ class Actor:
         found = subject(intent.deal)
         data = self._context.resolver.encode(_STEPS[intent.action], found.deal.words)
         return self._send(intent.action, [found.id], self._context.resolver, data, None)
+
+    def _dispute_step(self, intent: Intent, call: Call | None) -> int:
+        if call is None or intent.deal is None:
+            return 0
+        return self._send(intent.action, [intent.deal], call.contract, call.data, intent.deadline)
 
     def _record(self, intent: Intent) -> int:
         """Once for a period; who else recorded it does not matter."""
