@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from lilypad_agents.agents.provider.config import ProviderConfig
 from lilypad_agents.agents.provider.intents import LAST, Intent
+from lilypad_agents.agents.provider.lottery import proof_of
 from lilypad_agents.agents.provider.openings import Opened
 from lilypad_agents.agents.provider.store import ProviderStore, StoredResult
 from lilypad_agents.agents.provider.view import Action, ClosingOffer
@@ -23,6 +24,7 @@ from lilypad_agents.chain.abi import AbiError
 from lilypad_agents.chain.contract import Contract
 from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.chain.outbox import Failed, Mined, Pending, Receipt
+from lilypad_agents.chain.randomness import HeaderUnknown
 from lilypad_agents.protocol.consent import Closing, by_own_key
 from lilypad_agents.protocol.deal import Deal
 from lilypad_agents.protocol.ids import DealId
@@ -289,8 +291,14 @@ class Actor:
         """Once for a period; who else recorded it does not matter."""
         assert intent.period is not None
         contract = self.randomness
+        try:
+            proof = proof_of(contract, intent.period)
+        except HeaderUnknown as error:  # looked for again in the next cycle
+            self._context.log("seed_unprovable", alert=True, period=intent.period, reason=error.message)
+            return 0
         self._context.log("seed_recording", period=intent.period)
-        return self.send_alone(record_key(intent.period), Action.RECORD, contract, contract.encode("record", intent.period, b""))
+        data = contract.encode("record", intent.period, proof)
+        return self.send_alone(record_key(intent.period), Action.RECORD, contract, data)
 
     def send_alone(self, key: str, action: Action, contract: Contract, data: bytes) -> int:
         """A transaction that belongs to no deal, once for its key."""
