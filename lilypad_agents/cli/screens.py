@@ -208,6 +208,16 @@ class Progress:
         digest = short(hex_of(moment.facts["delivered"].digest), 18)
         return self._line_of("verified", f"every block, the receipt's signature, and the digest {digest}", "green")
 
+    def _lottery(self, moment: Moment) -> str:
+        if moment.facts["drawn"]:
+            return self._line_of("drawn", "the lottery drew this deal: a mediator runs the job again before anybody is paid", "yellow")
+        return self._line_of("spared", "the lottery spared this deal; your agreement, or silence, pays the provider")
+
+    def _dispute(self, moment: Moment) -> str:
+        from lilypad_agents.cli.disputescreens import progress_text
+
+        return self._line_of("dispute", progress_text(moment.facts["dispute"]), "yellow")
+
     def _mismatch(self, moment: Moment) -> str:
         return self._line_of("mismatch", printable(moment.facts["error"].message), "red")
 

@@ -12,7 +12,7 @@ from enum import IntEnum
 from lilypad_agents.protocol.ids import NOBODY, ZERO, Address
 from lilypad_agents.protocol.lifecycle import DisputeKind, Verdict
 from lilypad_agents.protocol.price import Priced
-from lilypad_agents.protocol.units import Amount, Seconds
+from lilypad_agents.protocol.units import Amount, Seconds, Timestamp
 
 SIZES = (1, 3, 7, 15)  # seats of a round, by its low two bits
 DELIVERY_ROUND = 4  # added to rounds that ask for the data alone
@@ -89,6 +89,43 @@ class Seating:
 
 
 NO_SEATING = Seating(NOBODY, Seconds(0), Seconds(0), ZERO, ())
+
+
+@dataclass(frozen=True)
+class RoundWord:
+    """The running round as the strategy keeps it, without what time has done since. Twin of contracts/types/RoundWord.sol.
+
+    `deadline`: unix seconds, 0 in phases without one. `lone_unavailable`: the first lone seat said Unavailable;
+    `provider_late`: so did the second. `facts`: low 160 bits of the seating's hash, or the ticket while seats are queued first.
+    """
+
+    phase: Phase
+    round: int
+    opened: bool
+    redrawn: bool
+    lone_unavailable: bool
+    provider_late: bool
+    deadline: Timestamp
+    seats: tuple[SeatState, ...]
+    facts: int
+
+    @classmethod
+    def unpack(cls, word: int) -> RoundWord | None:
+        """None for the word 0: the strategy has not been told of a dispute."""
+        if word == 0:
+            return None
+        round_ = word >> 3 & 7
+        return cls(
+            phase=Phase((word & 7) + 1),
+            round=round_,
+            opened=bool(word >> 6 & 1),
+            redrawn=bool(word >> 7 & 1),
+            lone_unavailable=bool(word >> 8 & 1),
+            provider_late=bool(word >> 9 & 1),
+            deadline=Timestamp(word >> 10 & (1 << 40) - 1),
+            seats=tuple(SeatState(word >> 50 + 3 * seat & 7) for seat in range(seats_of(round_))),
+            facts=word >> 96,
+        )
 
 
 def seats_of(round_: int) -> int:

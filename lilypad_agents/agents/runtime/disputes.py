@@ -16,6 +16,7 @@ from lilypad_agents.protocol.dispute import (
     NO_SEATING,
     Finding,
     Phase,
+    RoundWord,
     Seating,
     SeatState,
     is_about_delivery,
@@ -206,15 +207,16 @@ def look(
     return found
 
 
-def _dispute(deal_id: DealId, delivery: bool, facts: Facts, state: Any, phase: Sequence[Any]) -> Dispute:
+def _dispute(deal_id: DealId, delivery: bool, facts: Facts, state: Sequence[Any], phase: Sequence[Any]) -> Dispute:
+    word = RoundWord.unpack(int(state[0]))
     return Dispute(
         deal_id=deal_id,
         delivery=delivery,
         phase=Phase(phase[0]),
         deadline=Timestamp(int(phase[1])),
-        round=int(state.round),
+        round=word.round if word is not None else facts.rounds[-1].number if facts.rounds else 0,
         finding=Finding(phase[2]),
-        opened=bool(state.opened),
-        seats=tuple(SeatState(seat) for seat in state.seats),
+        opened=word is not None and word.opened,
+        seats=() if word is None else word.seats,
         facts=facts,
     )
