@@ -171,7 +171,7 @@ class ProviderAgent:
         """Keeps for `lilypad provider earnings` what a dispute came to, and what our appeals in it cost and gave back."""
         summary = None if entry is None else self.disputes.summary(entry)
         if summary is not None:
-            self.store.set_dispute(summary)
+            self.store.set_dispute(summary, self.context.now)
 
     def _drop_ended(self) -> None:
         """Jobs of deals that ended or vanished leave the memory; a stored result is found again if the deal comes back."""

@@ -47,7 +47,7 @@ _SCHEMA = (
     """
     CREATE TABLE provider_dispute (
         deal BLOB NOT NULL, delivery INTEGER NOT NULL, kind INTEGER NOT NULL, phase INTEGER NOT NULL, round INTEGER NOT NULL,
-        finding INTEGER NOT NULL, paid TEXT NOT NULL, back TEXT NOT NULL, PRIMARY KEY (deal, delivery)) STRICT, WITHOUT ROWID;
+        finding INTEGER NOT NULL, paid TEXT NOT NULL, back TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (deal, delivery)) STRICT, WITHOUT ROWID;
     """,
 )
 
@@ -218,26 +218,28 @@ class ProviderStore:
 
     # ---- disputes
 
-    def set_dispute(self, dispute: StoredDispute) -> None:
-        """Written when it changed."""
+    def set_dispute(self, dispute: StoredDispute, at: Timestamp) -> None:
+        """Written when it changed; `at`: block time."""
         key = (dispute.deal_id, dispute.delivery)
         if self._disputes.get(key) == dispute:
             return
         self._disputes[key] = dispute
         row = (
             dispute.deal_id, int(dispute.delivery), int(dispute.kind), int(dispute.phase), dispute.round,
-            int(dispute.finding), str(dispute.paid), str(dispute.back),
+            int(dispute.finding), str(dispute.paid), str(dispute.back), at,
         )  # fmt: skip
         with self.database.transaction(durable=False) as sql:
-            sql.execute("INSERT OR REPLACE INTO provider_dispute VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            sql.execute("INSERT OR REPLACE INTO provider_dispute VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
-    def disputes(self) -> list[StoredDispute]:
+    def disputes(self, since: int = 0) -> list[StoredDispute]:
+        """Those that changed at `since` (unix seconds of block time) or later, oldest first."""
+        sql = "SELECT * FROM provider_dispute WHERE at >= ? ORDER BY at, deal, delivery"
         return [
             StoredDispute(
                 DealId(bytes(row["deal"])), bool(row["delivery"]), DisputeKind(row["kind"]), Phase(row["phase"]), row["round"],
                 Finding(row["finding"]), int(row["paid"]), int(row["back"]),
             )
-            for row in self.database.query("SELECT * FROM provider_dispute ORDER BY deal, delivery")
+            for row in self.database.query(sql, (since,))
         ]  # fmt: skip
 
     # ---- income
