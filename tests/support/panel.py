@@ -75,8 +75,11 @@ class Panel:
         return found
 
     def dispute(self, deal_id: DealId, *, delivery: bool = False) -> Dispute:
-        facts = facts_of(self.events(deal_id), delivery=delivery)
-        return look(self.network.contracts["LilypadMediation"], {deal_id: (facts, delivery)})[deal_id]
+        mediation = self.network.contracts["LilypadMediation"]
+        while True:  # events and state are of two moments, which differ when somebody acts between them
+            found = look(mediation, {deal_id: (facts_of(self.events(deal_id), delivery=delivery), delivery)})
+            if deal_id in found:
+                return found[deal_id]
 
     def is_in(self, deal_id: DealId, phase: Phase, *, delivery: bool = False, round_: int | None = None) -> bool:
         found = self.dispute(deal_id, delivery=delivery)

@@ -16,12 +16,12 @@ from lilypad_agents.protocol.dispute import (
     NO_SEATING,
     Finding,
     Phase,
-    RoundWord,
     Seating,
     SeatState,
     is_about_delivery,
 )
 from lilypad_agents.protocol.ids import Address, DealId
+from lilypad_agents.protocol.mediation import RoundWord
 from lilypad_agents.protocol.opening import NO_OPENING, ResultOpening
 from lilypad_agents.protocol.units import Timestamp
 
@@ -209,14 +209,16 @@ def look(
 
 def _dispute(deal_id: DealId, delivery: bool, facts: Facts, state: Sequence[Any], phase: Sequence[Any]) -> Dispute:
     word = RoundWord.unpack(int(state[0]))
+    if word is None or word.is_delivery != delivery:  # what ended was the deal's other dispute
+        return Dispute(deal_id, delivery, Phase.NONE, Timestamp(0), 0, Finding.NONE, False, (), facts)
     return Dispute(
         deal_id=deal_id,
         delivery=delivery,
         phase=Phase(phase[0]),
         deadline=Timestamp(int(phase[1])),
-        round=word.round if word is not None else facts.rounds[-1].number if facts.rounds else 0,
+        round=word.number,
         finding=Finding(phase[2]),
-        opened=word is not None and word.opened,
-        seats=() if word is None else word.seats,
+        opened=word.opened,
+        seats=tuple(SeatState(seat) for seat in word.seats),
         facts=facts,
     )
