@@ -2,50 +2,17 @@
 pragma solidity ^0.8.24;
 
 import {IRandomness, SeedStatus} from "../interfaces/IRandomness.sol";
+import {BlockPeriods} from "./BlockPeriods.sol";
 
-/// @title Seeds from block hashes, with the history of EIP-2935 where the chain has it
+/// @title Seeds from block hashes
 /// @notice For development chains: whoever builds the deciding block can grind its hash. Protocol 6.4.
 /// The seed of period p is the hash of block p * periodBlocks + LOOKAHEAD.
-contract BlockHashRandomness is IRandomness {
-    /// @dev The history contract of EIP-2935, which serves the last 8191 block hashes.
-    address private constant HISTORY = 0x0000F90827F1C53a10cb7A02335B175320002935;
-    uint256 private constant HISTORY_BLOCKS = 8191;
-    uint256 private constant OPCODE_BLOCKS = 256;
-
-    /// @notice Blocks from a period's first block to the one whose hash is the seed.
-    uint256 public constant LOOKAHEAD = 2;
-
-    /// @inheritdoc IRandomness
-    uint32 public immutable periodBlocks;
-    /// @notice Milliseconds between blocks at the fastest and at the slowest usual rate.
-    uint32 public immutable fastestBlockMillis;
-    uint32 public immutable slowestBlockMillis;
-    /// @notice Whether the history contract of EIP-2935 served this chain's block hashes when this one was deployed.
-    bool public immutable hasHistory;
-
+contract BlockHashRandomness is BlockPeriods {
     mapping(uint32 period => bytes32 seed) private _recorded;
 
-    error PeriodTooShort(uint32 blocks, uint256 least);
-    error BlockTimesInvalid(uint32 fastestMillis, uint32 slowestMillis);
-
-    constructor(uint32 periodBlocks_, uint32 fastestBlockMillis_, uint32 slowestBlockMillis_) {
-        if (periodBlocks_ <= LOOKAHEAD) revert PeriodTooShort(periodBlocks_, LOOKAHEAD + 1);
-        if (fastestBlockMillis_ == 0 || slowestBlockMillis_ < fastestBlockMillis_) {
-            revert BlockTimesInvalid(fastestBlockMillis_, slowestBlockMillis_);
-        }
-        periodBlocks = periodBlocks_;
-        fastestBlockMillis = fastestBlockMillis_;
-        slowestBlockMillis = slowestBlockMillis_;
-        // Its code alone proves nothing: nobody may fill it, or it may count the blocks of another clock (rollups). An
-        // overstated life would let judge windows outlive their seeds.
-        bytes32 parent = block.number == 0 ? bytes32(0) : blockhash(block.number - 1);
-        hasHistory = parent != 0 && _askHistory(block.number - 1) == parent;
-    }
-
-    /// @inheritdoc IRandomness
-    function currentPeriod() external view returns (uint32) {
-        return uint32(block.number / periodBlocks);
-    }
+    constructor(uint32 periodBlocks_, uint32 fastestBlockMillis_, uint32 slowestBlockMillis_)
+        BlockPeriods(2, periodBlocks_, fastestBlockMillis_, slowestBlockMillis_)
+    {}
 
     /// @inheritdoc IRandomness
     function seed(uint32 period) external view returns (SeedStatus, bytes32) {
@@ -68,35 +35,5 @@ contract BlockHashRandomness is IRandomness {
         if (value == 0) revert SeedLost(period);
         _recorded[period] = value;
         emit SeedRecorded(period, value, msg.sender);
-    }
-
-    /// @inheritdoc IRandomness
-    function lifetime() external view returns (uint32) {
-        return _secondsDown((hasHistory ? HISTORY_BLOCKS : OPCODE_BLOCKS) * fastestBlockMillis);
-    }
-
-    /// @inheritdoc IRandomness
-    function delay() external view returns (uint32) {
-        return _secondsDown((uint256(periodBlocks) + LOOKAHEAD + 1) * slowestBlockMillis + 999);
-    }
-
-    function _decidingBlock(uint32 period) private view returns (uint256) {
-        return uint256(period) * periodBlocks + LOOKAHEAD;
-    }
-
-    function _historyHash(uint256 number) private view returns (bytes32) {
-        return hasHistory ? _askHistory(number) : bytes32(0);
-    }
-
-    /// @dev EIP-2935: 32 bytes of block number in, its hash out; reverts outside its window. Zero where nothing answers.
-    function _askHistory(uint256 number) private view returns (bytes32) {
-        (bool ok, bytes memory answer) = HISTORY.staticcall(abi.encode(number));
-        return ok && answer.length == 32 ? bytes32(answer) : bytes32(0);
-    }
-
-    /// @dev At most 2^32 - 1, since what is longer makes no difference to anybody.
-    function _secondsDown(uint256 millis) private pure returns (uint32) {
-        uint256 time = millis / 1000;
-        return time > type(uint32).max ? type(uint32).max : uint32(time);
     }
 }

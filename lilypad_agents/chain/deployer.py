@@ -25,6 +25,7 @@ from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.chain.deployment_plan import (
     CODE_BYTES_MOST,
     CONTRACTS,
+    PREVRANDAO,
     DeploymentParameters,
     PlannedContract,
     completed,
@@ -36,6 +37,7 @@ from lilypad_agents.chain.deployment_plan import (
 )
 from lilypad_agents.chain.errors import ContractReverted, DeploymentMismatch, RpcError, TransactionTimeout
 from lilypad_agents.chain.keys import LOCAL_CHAINS, Signer
+from lilypad_agents.chain.randomness import chain_has_history, prevrandao_flaw
 from lilypad_agents.chain.rpc import Rpc
 from lilypad_agents.chain.transaction import FeeMarketTransaction
 from lilypad_agents.chain.types import ChainId, Notify, Wei, silent
@@ -56,7 +58,6 @@ _FACTORY_COST = 10**16
 _FACTORY_TRANSACTION = (
     "0xf8a58085174876e800830186a08080b853" + _FACTORY_CREATION.hex() + "1ba0" + "22" * 32 + "a0" + "22" * 32
 )
-_HISTORY = "0x0000F90827F1C53a10cb7A02335B175320002935"
 _TRANSFER = "0x" + keccak(text="Transfer(address,address,uint256)").hex()
 _OWN_FACTORY_NONCES = 512  # how far back a factory of our own is looked for
 _RECEIPT_TIMEOUT_S = 180.0
@@ -193,7 +194,8 @@ class Deployment:
         found = self._found_book(chain_id, genesis)
         kept = dict(found.get("contracts", {}))
         parameters = completed(self.parameters, self.sender.address, has_history)
-        require_sound(parameters, chain_id, has_history)
+        flaw = prevrandao_flaw(self.rpc, chain_id) if parameters.randomness == PREVRANDAO else ""
+        require_sound(parameters, chain_id, has_history, flaw)
         factory = self._factory()
         planned = plan(parameters, factory)
         document = self._document(chain_id, genesis, factory, parameters)
@@ -457,18 +459,6 @@ def earlier_deployments(found: Mapping[str, Any], planned: Sequence[PlannedContr
     if found.get("complete") and kept.get("Lilypad") != addresses["Lilypad"]:
         earlier.append({key: found[key] for key in ("factory", "contracts", "parameters") if key in found})
     return [item for item in earlier if item["contracts"]["Lilypad"]["address"] != addresses["Lilypad"]]
-
-
-def chain_has_history(rpc: Rpc) -> bool:
-    """Whether the contract of EIP-2935 serves this chain's block hashes; BlockHashRandomness asks the same at construction."""
-    head = ChainMoment.parse(rpc.request("eth_getBlockByNumber", "latest", False))
-    if head.number < 1:
-        return bool(to_bytes(rpc.request("eth_getCode", _HISTORY, "latest")))
-    question = {"to": _HISTORY, "data": "0x" + (head.number - 1).to_bytes(32, "big").hex()}
-    try:
-        return to_bytes(rpc.request("eth_call", question, hex(head.number))) == head.parent_hash
-    except (ContractReverted, RpcError):
-        return False
 
 
 def block_hash(rpc: Rpc, number: int) -> bytes:

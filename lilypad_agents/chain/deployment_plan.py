@@ -25,23 +25,34 @@ CONTRACTS = (
     "LilypadToken",
     "LilypadFaucet",
     "BlockHashRandomness",
+    "PrevrandaoRandomness",
+    "CommitRevealRandomness",
     "Lilypad",
     "LilypadResolver",
     "LilypadModules",
     "LilypadUsers",
     "LilypadBundler",
 )
+BLOCK_HASH, PREVRANDAO, COMMIT_REVEAL = "blockhash", "prevrandao", "commit-reveal"
+# The sources of randomness, of which a deployment has one. Protocol 6.4.
+SOURCES = {
+    BLOCK_HASH: "BlockHashRandomness",
+    PREVRANDAO: "PrevrandaoRandomness",
+    COMMIT_REVEAL: "CommitRevealRandomness",
+}
 NOBODY = "0x" + "00" * 20
 TOKEN = 10**18
 TOKEN_CAP = 10**9 * TOKEN
 CODE_BYTES_MOST = 24_576  # EIP-170
-HISTORY_BLOCKS, OPCODE_BLOCKS, LOOKAHEAD = 8_191, 256, 2  # of BlockHashRandomness
+HISTORY_BLOCKS, OPCODE_BLOCKS = 8_191, 256  # how far back a chain knows its block hashes
+LOOKAHEAD = {BLOCK_HASH: 2, PREVRANDAO: 132}  # blocks
 # Main networks; the same list stands in LilypadFaucet, which refuses them by itself.
 PRODUCTION_CHAINS = frozenset(
     {1, 10, 25, 56, 100, 130, 137, 146, 250, 252, 314, 324, 480, 1101, 1329, 5000, 8453, 34443, 42161, 42170, 42220}
     | {43114, 57073, 59144, 81457, 534352, 7777777}
 )
 _DAY = 86_400
+_WORD_MOST = 2**32 - 1  # of a uint32
 _HUMP = re.compile(r"_([a-z])")
 
 
@@ -74,9 +85,16 @@ class DeploymentParameters:
     faucet_interval: int = _DAY
     faucet_most_per_interval: int = 100_000 * TOKEN
     faucet_share: int = 10_000_000 * TOKEN
+    randomness: str = PREVRANDAO
+    allow_block_hash: bool = False
     period_blocks: int = 300
     fastest_block_millis: int = 12_000
     slowest_block_millis: int = 12_000
+    period_seconds: int = 3_600
+    lookahead_seconds: int = 120
+    reveal_seconds: int = 1_500
+    least_participants: int = 3
+    bond: int = 10**18
     protocol_fee_bps: int = 100
     min_submit_window: int = 30
     max_submit_window: int = 7 * _DAY
@@ -109,9 +127,15 @@ PRESETS: Mapping[str, DeploymentParameters] = {
         faucet=True,
         faucet_amount=1_000 * TOKEN,
         faucet_interval=60,
+        randomness=BLOCK_HASH,
         period_blocks=6,
         fastest_block_millis=20,
         slowest_block_millis=1_000,
+        period_seconds=6,
+        lookahead_seconds=1,
+        reveal_seconds=5,
+        least_participants=2,
+        bond=10**15,
         min_submit_window=5,
         min_judge_window=5,
         max_judge_window=80,
@@ -161,6 +185,10 @@ def _parse(name: str, kind: str, text: str) -> Any:
         if not text.isascii() or not text.isdigit():
             raise ParameterInvalid(f"{name} is a whole number, not {text!r}.", name=name, found=text)
         return int(text)
+    if name == "randomness":
+        if text not in SOURCES:
+            raise ParameterInvalid(f"randomness is one of {', '.join(SOURCES)}, not {text!r}.", name=name, found=text)
+        return text
     if name == "salt":
         if not re.fullmatch(r"0x[0-9a-fA-F]{64}", text):
             raise ParameterInvalid("salt is 32 bytes in hex, with 0x before.", name=name, found=text)
@@ -174,13 +202,20 @@ def _parse(name: str, kind: str, text: str) -> Any:
 
 
 def life_of_seeds(parameters: DeploymentParameters, has_history: bool) -> int:
-    """Seconds for which a block hash can be had at the fastest block rate. Twin of BlockHashRandomness.lifetime."""
-    return (HISTORY_BLOCKS if has_history else OPCODE_BLOCKS) * parameters.fastest_block_millis // 1_000
+    """Seconds for which a seed can be recorded at the fastest block rate, at most 2^32 - 1. Twin of `lifetime()`."""
+    if parameters.randomness == COMMIT_REVEAL:
+        return _WORD_MOST
+    blocks = HISTORY_BLOCKS if has_history else OPCODE_BLOCKS
+    return min(blocks * parameters.fastest_block_millis // 1_000, _WORD_MOST)
 
 
 def delay_of_seeds(parameters: DeploymentParameters) -> int:
-    """Seconds from a submission to its seed at the slowest usual rate, rounded up. Twin of BlockHashRandomness.delay."""
-    return ((parameters.period_blocks + LOOKAHEAD + 1) * parameters.slowest_block_millis + 999) // 1_000
+    """Seconds from a submission to its seed at the slowest usual rate, rounded up, at most 2^32 - 1. Twin of `delay()`."""
+    p = parameters
+    if p.randomness == COMMIT_REVEAL:
+        return min(p.period_seconds + p.lookahead_seconds + p.reveal_seconds + 1, _WORD_MOST)
+    blocks = p.period_blocks + LOOKAHEAD[p.randomness] + 1
+    return min((blocks * p.slowest_block_millis + 999) // 1_000, _WORD_MOST)
 
 
 def completed(parameters: DeploymentParameters, deployer: str, has_history: bool) -> DeploymentParameters:
@@ -193,23 +228,38 @@ def completed(parameters: DeploymentParameters, deployer: str, has_history: bool
     )
 
 
-def require_sound(parameters: DeploymentParameters, chain_id: int, has_history: bool) -> None:
+def require_sound(
+    parameters: DeploymentParameters, chain_id: int, has_history: bool, prevrandao_flaw: str = ""
+) -> None:
     """Raises ParameterInvalid for the first parameter that a constructor would refuse, or that endangers its users.
 
-    `has_history`: whether the chain serves 8,191 block hashes (EIP-2935) instead of 256.
+    `has_history`: whether the chain serves 8,191 block hashes (EIP-2935) instead of 256. `prevrandao_flaw`: why the chain's
+    `prevrandao` is no source of seeds.
     """
     p = parameters
-    if p.faucet and (p.preset == "production" or chain_id in PRODUCTION_CHAINS):
+    production = p.preset == "production" or chain_id in PRODUCTION_CHAINS
+    if p.faucet and production:
         raise ParameterInvalid(
             f"A faucet gives tokens away; it is never deployed in production (preset {p.preset}, chain {chain_id}).",
             name="faucet",
             found=True,
         )
+    if p.randomness == BLOCK_HASH and production and not p.allow_block_hash:
+        raise ParameterInvalid(
+            f"Whoever builds a block can grind its hash: blockhash is not for production (preset {p.preset}, chain "
+            f"{chain_id}). Choose {PREVRANDAO} or {COMMIT_REVEAL}, or take the risk with allowBlockHash=true.",
+            name="randomness",
+            found=p.randomness,
+        )
+    if p.randomness == PREVRANDAO and prevrandao_flaw:
+        raise ParameterInvalid(
+            f"randomness cannot be {PREVRANDAO} here: {prevrandao_flaw}. Choose {COMMIT_REVEAL}.",
+            name="randomness",
+            found=p.randomness,
+        )
     longest = min(life_of_seeds(p, has_history) // 2, 65_535)
     bounds = [
-        ("period_blocks", LOOKAHEAD + 1, 2**32 - 1),
-        ("fastest_block_millis", 1, 2**32 - 1),
-        ("slowest_block_millis", p.fastest_block_millis, 2**32 - 1),
+        *_bounds_of_source(p),
         ("protocol_fee_bps", 0, 1_000),
         ("min_submit_window", 1, p.max_submit_window),
         ("max_submit_window", p.min_submit_window, 365 * _DAY),
@@ -235,6 +285,22 @@ def require_sound(parameters: DeploymentParameters, chain_id: int, has_history: 
                 least=least,
                 most=most,
             )
+
+
+def _bounds_of_source(p: DeploymentParameters) -> list[tuple[str, int, int]]:
+    if p.randomness == COMMIT_REVEAL:
+        return [
+            ("period_seconds", 1, _WORD_MOST),
+            ("lookahead_seconds", 1, _WORD_MOST),
+            ("reveal_seconds", 1, _WORD_MOST),
+            ("least_participants", 2, _WORD_MOST),
+            ("bond", 1, 2**128 - 1),
+        ]
+    return [
+        ("period_blocks", LOOKAHEAD[p.randomness] + 1, _WORD_MOST),
+        ("fastest_block_millis", 1, _WORD_MOST),
+        ("slowest_block_millis", p.fastest_block_millis, _WORD_MOST),
+    ]
 
 
 # ---- code and addresses
@@ -311,7 +377,7 @@ def plan(parameters: DeploymentParameters, factory: str) -> tuple[PlannedContrac
     token = add("LilypadToken", p.token_recipient)
     if p.faucet:
         add("LilypadFaucet", token, p.faucet_amount, p.faucet_interval, p.faucet_most_per_interval)
-    randomness = add("BlockHashRandomness", p.period_blocks, p.fastest_block_millis, p.slowest_block_millis)
+    randomness = add(SOURCES[p.randomness], *_source_arguments(p))
     core = add("Lilypad", (randomness, *_core_numbers(p)))
     resolver = create_address(core, 1)  # the first thing that the core's constructor makes
     planned["LilypadResolver"] = PlannedContract(
@@ -321,6 +387,20 @@ def plan(parameters: DeploymentParameters, factory: str) -> tuple[PlannedContrac
     add("LilypadUsers")
     add("LilypadBundler", core)
     return tuple(planned.values())
+
+
+def contracts_of(parameters: DeploymentParameters) -> tuple[str, ...]:
+    """Names of what a deployment with these parameters has, in the order of the plan."""
+    left_out = {name for source, name in SOURCES.items() if source != parameters.randomness}
+    if not parameters.faucet:
+        left_out.add("LilypadFaucet")
+    return tuple(name for name in CONTRACTS if name not in left_out)
+
+
+def _source_arguments(p: DeploymentParameters) -> tuple[int, ...]:
+    if p.randomness == COMMIT_REVEAL:
+        return (p.period_seconds, p.lookahead_seconds, p.reveal_seconds, p.least_participants, p.bond)
+    return (p.period_blocks, p.fastest_block_millis, p.slowest_block_millis)
 
 
 def _core_numbers(p: DeploymentParameters) -> tuple[int, ...]:

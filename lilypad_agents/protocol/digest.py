@@ -144,5 +144,5 @@ def period_of(block: int, period_blocks: int) -> Period:
 
 
 def deciding_block(period: Period, period_blocks: int, lookahead: int) -> int:
-    """The block whose hash is the seed of a period, for the block-hash source; known from the block after it on."""
+    """The block that decides a period's seed, for the sources that count blocks; known from the block after it on."""
     return period * period_blocks + lookahead

@@ -10,7 +10,8 @@
 
 What pyrevm 0.3.7 does and does not do (measured):
 * BLOCKHASH answers keccak256 of the block number in decimal for the last 256 blocks, else zero; it cannot be set.
-  `block_hash` gives the same. `install_history` adds the contract of EIP-2935, which then answers for 8,191 blocks.
+  `block_hash` gives the same. `install_history` adds the contract of EIP-2935, which then answers for 8,191 blocks;
+  `plant_block_hash` lets that contract answer anything, which is what a source sees of blocks older than 256.
 * Warm slots and addresses, original values and transient storage outlive a transaction. The last is cleared after each
   here; for the others use `exact=True`, which first moves the state into a fresh EVM (some milliseconds), so that
   `gas_used` is what a chain would charge: intrinsic gas, calldata, execution, less refunds. Without it gas is only an
@@ -309,6 +310,14 @@ class Evm:
         self._evm.insert_account_info(HISTORY, AccountInfo(nonce=1, code=_HISTORY_CODE))
         self._history = True
         self._fill_history(0)
+        self._evm.set_block_env(self._block())
+
+    def plant_block_hash(self, number: int, value: bytes) -> None:
+        """Lets the contract of EIP-2935, which is added if need be, answer `value` for block `number`: see `block_hash`."""
+        if not self.code(HISTORY):
+            self._evm.insert_account_info(HISTORY, AccountInfo(nonce=1, code=_HISTORY_CODE))
+        self._evm.set_block_env(BlockEnv(number=number + 1, timestamp=self.timestamp, gas_limit=10 * _GAS_LIMIT))
+        self._evm.message_call(_SYSTEM, HISTORY, value, 0, _GAS_LIMIT)
         self._evm.set_block_env(self._block())
 
     # ---- snapshots

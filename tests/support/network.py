@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from lilypad_agents.agents.runtime.context import Contracts, read_parameters
 from lilypad_agents.chain.anvil import Anvil, AnvilConfig, find_anvil
 from lilypad_agents.chain.deployer import Deployment, RpcSender
-from lilypad_agents.chain.deployment_plan import preset
+from lilypad_agents.chain.deployment_plan import overridden, preset
 from lilypad_agents.chain.deployments import AddressBook
 from lilypad_agents.chain.keys import LocalSigner, Signer, signer_from_test_mnemonic
 from lilypad_agents.chain.rpc import Rpc, RpcConfig
@@ -23,7 +23,7 @@ from lilypad_agents.protocol.parameters import Parameters
 from lilypad_agents.protocol.structs import TypedStruct
 from lilypad_agents.protocol.terms import ModuleTerms, name_hash
 from lilypad_agents.protocol.units import UNLIMITED_VOLUME
-from tests.support.chain import CHAIN, PROJECT
+from tests.support.chain import CHAIN, PROJECT, mine
 
 TOKEN = 10**18
 DEPLOYER = 0  # account of the test mnemonic that deploys and holds the tokens
@@ -108,14 +108,20 @@ class Network:
         return by_own_key(key.sign_digest(self.domain.digest(message.struct_hash)))
 
 
-def start_network(folder: Path, **options: Any) -> Network:
-    """Starts a chain (mines each second and on every transaction) and deploys the contracts."""
+def start_network(folder: Path, parameters: Mapping[str, str] | None = None, **options: Any) -> Network:
+    """Starts a chain (mines each second and on every transaction) and deploys the contracts.
+
+    `parameters`: what differs from the devnet's, by the names of protocol section 15.
+    """
     chosen = {"chain_id": CHAIN, "hardfork": "prague", "mixed_mining": True, "block_time_s": 1} | options
     chain = Anvil(find_anvil(PROJECT), AnvilConfig(**chosen)).start()
     try:
         rpc = Rpc(RpcConfig((chain.url,), CHAIN))
         path = folder / "1337.json"
-        document = Deployment(rpc, RpcSender(rpc, signer(DEPLOYER), CHAIN), preset("devnet"), path).run()
+        if parameters:
+            mine(rpc, 16)  # a source of seeds is compared with the chain's last blocks
+        wanted = overridden(preset("devnet"), parameters or {})
+        document = Deployment(rpc, RpcSender(rpc, signer(DEPLOYER), CHAIN), wanted, path).run()
         book = AddressBook.parse(json.loads(json.dumps(document)), str(path))
         contracts = Contracts(book, rpc)
         domain = Domain(int(CHAIN), Address(contracts.core.address))

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lilypad_agents.agents.mediator.view import Money
-from lilypad_agents.agents.provider.lottery import SeedStatus
 from lilypad_agents.agents.provider.view import SeedView
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.panels import Panels
+from lilypad_agents.agents.runtime.seeds import SeedStatus
 from lilypad_agents.chain.contract import Contract, PreparedCall, call_many
 from lilypad_agents.protocol.ids import Address, PoolId, keccak256
 from lilypad_agents.protocol.terms import PoolTerms

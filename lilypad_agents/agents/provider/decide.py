@@ -246,16 +246,16 @@ def _cancel(deal: DealView, view: ProviderView, config: ProviderConfig, ends: De
 
 
 def _seeds(view: ProviderView) -> Iterator[Intent]:
-    """Seeds on which an unsettled deal of ours hangs are recorded in the second half of their life.
+    """Seeds on which an unsettled deal of ours hangs are recorded in the second half of their life; awaited ones at once.
 
     A lost seed makes the audit certain and the provider pay for it (protocol 6.3).
     """
-    needed = {
-        deciding_period(deal.state.period)
-        for deal in view.deals
-        if deal.state.status is Status.RESULTS_SUBMITTED and deal.lottery in (Lottery.SPARED, Lottery.DRAWN)
-    }
-    for period in sorted(needed):
-        seed = view.seeds.get(period)
-        if seed is not None and not seed.recorded and 2 * seed.age >= seed.lifetime:
+    waiting = [deal for deal in view.deals if deal.state.status is Status.RESULTS_SUBMITTED]
+    known, unknown = (
+        {deciding_period(deal.state.period) for deal in waiting if deal.lottery in lotteries}
+        for lotteries in ((Lottery.SPARED, Lottery.DRAWN), (Lottery.PENDING,))
+    )
+    for period, seed in sorted(view.seeds.items()):
+        is_due = period in unknown if seed.is_awaited else period in known and 2 * seed.age >= seed.lifetime
+        if is_due and not seed.recorded:
             yield Intent(Action.RECORD, None, Timestamp(view.time + max(0, seed.lifetime - seed.age)), period=period)

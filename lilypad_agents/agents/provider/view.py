@@ -105,11 +105,16 @@ class DealView:
 
 @dataclass(frozen=True)
 class SeedView:
-    """A period's seed that is known: seconds since it became known, and how long it lives unrecorded."""
+    """A period's seed that can be recorded: seconds since then, and how long it lives unrecorded.
+
+    `is_awaited`: the contracts do not know it before it is recorded, so nothing that hangs on it can be settled.
+    `recorded`: our record is under way or done.
+    """
 
     age: Seconds
     lifetime: Seconds
     recorded: bool = False
+    is_awaited: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,12 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.errors import figures_of
+from lilypad_agents.agents.runtime.seeds import proof_of
 from lilypad_agents.chain.contract import Contract
 from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.chain.database import Database
 from lilypad_agents.chain.outbox import Failed, Mined, Pending, Receipt
+from lilypad_agents.chain.randomness import HeaderUnknown
 from lilypad_agents.protocol.ids import DealId
 from lilypad_agents.protocol.units import Period, Timestamp
 
@@ -140,8 +142,13 @@ class Sender(Generic[A]):
     def _record_seed(self, period: Period, action: A) -> int:
         """Once for a period; who else recorded it does not matter."""
         contract = self.randomness
+        try:
+            proof = proof_of(contract, period)
+        except HeaderUnknown as error:  # looked for again in the next cycle
+            self._context.log("seed_unprovable", alert=True, period=period, reason=error.message)
+            return 0
         self._context.log("seed_recording", period=period)
-        return self.send_alone(record_key(period), action, contract, contract.encode("record", period, b""))
+        return self.send_alone(record_key(period), action, contract, contract.encode("record", period, proof))
 
     def is_recording(self, period: Period) -> bool:
         """Whether our record of a period's seed is under way or done."""

@@ -8,12 +8,13 @@ import pytest
 
 from lilypad_agents.chain.deployer import FACTORY
 from lilypad_agents.chain.deployment_plan import (
-    CONTRACTS,
     PRESETS,
     PRODUCTION_CHAINS,
+    SOURCES,
     DeploymentParameters,
     ParameterInvalid,
     completed,
+    contracts_of,
     create2_address,
     overridden,
     parse_assignments,
@@ -47,7 +48,7 @@ def test_plan__equal_parameters__equal_addresses() -> None:
     """beh:L3"""
     first, second = plan(whole("devnet"), FACTORY), plan(whole("devnet"), FACTORY)
     assert [item.address for item in first] == [item.address for item in second]
-    assert [item.name for item in first] == list(CONTRACTS)
+    assert [item.name for item in first] == list(contracts_of(whole("devnet")))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_plan__equal_parameters__equal_addresses() -> None:
         ("periodBlocks", "7", {"BlockHashRandomness", "Lilypad", "LilypadResolver", "LilypadModules", "LilypadBundler"}),
         ("protocolFeeBps", "99", {"Lilypad", "LilypadResolver", "LilypadModules", "LilypadBundler"}),
         ("revealWindow", "31", {"Lilypad", "LilypadResolver", "LilypadModules", "LilypadBundler"}),
-        ("salt", "0x" + "ab" * 32, set(CONTRACTS)),
+        ("salt", "0x" + "ab" * 32, set(contracts_of(preset("devnet")))),
     ],
 )
 def test_plan__one_parameter_differs__moves_what_depends_on_it(name: str, value: str, moved: set[str]) -> None:
@@ -95,6 +96,8 @@ def test_override__every_parameter__changes_it_alone(preset_name: str) -> None:
             new = OTHER
         if name == "salt":
             new = "0x" + "cd" * 32
+        if name == "randomness":
+            new = "commit-reveal"
         changed = overridden(base, {name: new}).as_json()
         assert {key for key, value in changed.items() if value != base.as_json()[key]} == {name}
 
@@ -118,6 +121,8 @@ def test_parameters__written_and_read__are_the_same() -> None:
         ("faucet=yes", "faucet"),
         ("tokenRecipient=0x12", "tokenRecipient"),
         ("salt=0x12", "salt"),
+        ("randomness=BlockHashRandomness", "randomness"),
+        ("randomness=", "randomness"),
     ],
 )
 def test_override__malformed__is_refused_by_name(assignment: str, named: str) -> None:
@@ -176,6 +181,64 @@ def test_faucet__on_a_production_chain__is_refused(chain_id: int) -> None:
     with pytest.raises(ParameterInvalid) as refusal:
         require_sound(whole("testnet"), chain_id, True)
     assert refusal.value.figures["name"] == "faucet"
+
+
+# ---- the source of seeds
+
+
+@pytest.mark.parametrize(("choice", "name"), SOURCES.items())
+def test_plan__choice_of_the_source__has_it_and_no_other(choice: str, name: str) -> None:
+    """One word decides; everything that trusts the seeds moves with it."""
+    base = {item.name: item.address for item in plan(whole("testnet"), FACTORY)}
+    chosen = completed(overridden(preset("testnet"), {"randomness": choice}), DEPLOYER, True)
+    planned = {item.name: item.address for item in plan(chosen, FACTORY)}
+    assert tuple(planned) == contracts_of(chosen)
+    assert set(planned) & set(SOURCES.values()) == {name}
+    assert (planned["Lilypad"] == base["Lilypad"]) == (choice == preset("testnet").randomness)
+
+
+def test_block_hashes__in_production__need_an_explicit_word() -> None:
+    """inv:T15: by the preset's name, or by the chain, whatever the preset is called."""
+    for name, chain_id in (("production", 1337), ("devnet", 1), ("devnet", 8453)):
+        parameters = overridden(whole(name), {"randomness": "blockhash", "faucet": "false"})
+        with pytest.raises(ParameterInvalid, match="allowBlockHash=true") as refusal:
+            require_sound(parameters, chain_id, True)
+        assert refusal.value.figures["name"] == "randomness"
+        require_sound(overridden(parameters, {"allowBlockHash": "true"}), chain_id, True)
+    require_sound(whole("devnet"), 1337, True)
+
+
+def test_prevrandao__on_a_chain_with_a_flaw__is_refused_with_the_reason() -> None:
+    """inv:T15: and only where it was chosen."""
+    with pytest.raises(ParameterInvalid, match="cannot be prevrandao here: it is a constant. Choose commit-reveal"):
+        require_sound(whole("production"), 1337, True, "it is a constant")
+    require_sound(overridden(whole("production"), {"randomness": "commit-reveal"}), 1337, True, "it is a constant")
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "value", "least", "most"),
+    [
+        ("prevrandao", "periodBlocks", 132, 133, 2**32 - 1),
+        ("prevrandao", "revealWindow", 10_391, 10_392, 30 * 86_400),
+        ("commit-reveal", "periodSeconds", 0, 1, 2**32 - 1),
+        ("commit-reveal", "lookaheadSeconds", 0, 1, 2**32 - 1),
+        ("commit-reveal", "revealSeconds", 0, 1, 2**32 - 1),
+        ("commit-reveal", "leastParticipants", 1, 2, 2**32 - 1),
+        ("commit-reveal", "bond", 0, 1, 2**128 - 1),
+        ("commit-reveal", "maxJudgeWindow", 65_536, 300, 65_535),
+        ("commit-reveal", "revealWindow", 10_441, 10_442, 30 * 86_400),
+    ],
+)
+def test_bounds__of_a_source__are_its_own(source: str, name: str, value: int, least: int, most: int) -> None:
+    parameters = overridden(completed(overridden(preset("production"), {"randomness": source}), DEPLOYER, True), {name: str(value)})
+    with pytest.raises(ParameterInvalid) as refusal:
+        require_sound(parameters, 1337, True)
+    assert refusal.value.figures == {"name": name, "found": value, "least": least, "most": most}
+
+
+@pytest.mark.parametrize("preset_name", list(PRESETS))
+def test_preset__with_commit_reveal__is_within_all_bounds(preset_name: str) -> None:
+    require_sound(completed(overridden(preset(preset_name), {"randomness": "commit-reveal"}), DEPLOYER, False), 1337, False)
 
 
 def test_faucet__with_the_production_preset__is_refused_on_any_chain() -> None:

@@ -19,7 +19,7 @@ from lilypad_agents.chain.contract import Contract
 from lilypad_agents.chain.crash import CrashPlan
 from lilypad_agents.chain.deployer import FACTORY, FACTORY_CODE, DeploymentFailed, RpcSender, write_book
 from lilypad_agents.chain.deployment_check import check_deployment
-from lilypad_agents.chain.deployment_plan import CONTRACTS, PRESETS, DeploymentParameters, ParameterInvalid, completed, plan
+from lilypad_agents.chain.deployment_plan import PRESETS, DeploymentParameters, ParameterInvalid, completed, contracts_of, plan
 from lilypad_agents.chain.deployments import AddressBook
 from lilypad_agents.chain.errors import DeploymentMismatch, RpcError
 from lilypad_agents.chain.rpc import Rpc
@@ -27,6 +27,7 @@ from lilypad_agents.errors import ConfigurationError, InsufficientFunds
 from tests.support.chain import PROJECT, Events, nonce
 
 Deploy = Callable[..., dict[str, Any]]
+DEPLOYED = contracts_of(PRESETS["devnet"])
 
 
 class Died(BaseException):
@@ -53,7 +54,7 @@ def test_deploy__fresh_chain__everything_is_there_and_in_the_book(deploy: Deploy
     """beh:L3: the book that agents read fits the chain, and names block, transaction and deployer of each contract."""
     book = deploy()
     assert json.loads(book_path.read_text()) == book
-    assert [name for name, _ in in_order(book)] == list(CONTRACTS)
+    assert [name for name, _ in in_order(book)] == list(DEPLOYED)
     AddressBook.load(book_path).verify(rpc)
     assert [problem for finding in check_deployment(rpc, book) for problem in finding.problems] == []
     for entry in book["contracts"].values():
@@ -87,7 +88,7 @@ def test_deploy__killed_at_any_point__the_next_run_completes_it(
     counting = CrashPlan()
     undisturbed = deploy(crash=counting)
     transactions = nonce(rpc, deployer.address)
-    assert len(counting.passed) >= 4 * len(CONTRACTS)
+    assert len(counting.passed) >= 4 * len(DEPLOYED)
     for number in range(1, len(counting.passed) + 1):
         rpc.request("evm_revert", fresh)
         fresh = rpc.request("evm_snapshot")
@@ -169,7 +170,7 @@ def test_deploy__rival_races_each_step__ends_with_the_same_contracts(
             return deployer.send(to, data, value)
 
     book = deploy(sender=Raced())
-    assert [entry["deployer"] for entry in book["contracts"].values()] == [rival.address] * len(CONTRACTS)
+    assert [entry["deployer"] for entry in book["contracts"].values()] == [rival.address] * len(DEPLOYED)
     assert all(not finding.problems for finding in check_deployment(rpc, book))
     assert given_to_faucet(rpc, book) == PRESETS["devnet"].faucet_share
 

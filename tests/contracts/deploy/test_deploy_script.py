@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lilypad_agents.chain.anvil import Anvil
-from lilypad_agents.chain.deployment_plan import CONTRACTS
+from lilypad_agents.chain.deployment_plan import PRESETS, contracts_of
 from lilypad_agents.chain.rpc import Rpc
 from tests.support.chain import PROJECT
 
@@ -44,7 +44,7 @@ def test_script__deploy_then_verify__prints_a_table_and_json(run: Run, book_path
     assert done.returncode == 0, done.stdout + done.stderr
     book = json.loads(book_path.read_text())
     assert book["parameters"]["revealWindow"] == 45
-    for name in CONTRACTS:
+    for name in contracts_of(PRESETS["devnet"]):
         assert f"{name} " in done.stdout and book["contracts"][name]["address"] in done.stdout
 
     verified = run("--verify", "--json")

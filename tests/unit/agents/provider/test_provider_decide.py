@@ -282,6 +282,18 @@ def test_decide__seed_grows_old_while_a_deal_hangs_on_it__is_recorded(
     assert actions(OPENED, found, seeds=seeds) == expected
 
 
+@pytest.mark.parametrize(
+    ("lottery", "recorded", "expected"),
+    [(Lottery.PENDING, False, [Action.RECORD]), (Lottery.PENDING, True, []), (Lottery.LOST, False, []), (Lottery.NONE, False, [])],
+)
+def test_decide__seed_awaits_its_header__is_recorded_at_once(lottery: Lottery, recorded: bool, expected: list[Action]) -> None:
+    """flt:F16 Until then the deal cannot be settled; what does not hang on it costs nothing."""
+    found = view(S, Stage.DONE, lottery=lottery, deal=deal(audit_bps=800), work={"published": True})
+    assert Action.RECORD not in actions(OPENED, found, seeds={7: SeedView(0, 100, is_awaited=True)})
+    made = actions(OPENED, found, seeds={6: SeedView(0, 100, recorded, is_awaited=True)})
+    assert [action for action in made if action is Action.RECORD] == expected
+
+
 def test_decide__two_deals_of_one_period__record_once() -> None:
     both = [
         view(S, Stage.DONE, number=n, lottery=Lottery.SPARED, deal=deal(audit_bps=800), work={"published": True}) for n in (1, 2)
