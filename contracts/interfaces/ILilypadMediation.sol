@@ -5,6 +5,7 @@ import {ResultOpening, Verdict} from "../types/Calls.sol";
 import {DisputeKind} from "../types/DealWord.sol";
 import {Finding, Phase, SeatState, Seating} from "../types/Dispute.sol";
 import {DealId, PoolId, VersionId} from "../types/Ids.sol";
+import {RoundWord} from "../types/RoundWord.sol";
 import {PoolTerms} from "../types/Terms.sol";
 import {ILilypad} from "./ILilypad.sol";
 import {ILilypadStaking} from "./ILilypadStaking.sol";
@@ -33,7 +34,7 @@ import {ILilypadStaking} from "./ILilypadStaking.sol";
 /// so a number is used once in a deal. Audits begin with round 0, challenges with 1, delivery challenges with 5.
 /// `record` is the dense form of the deal's terms (DealLib), `pool` the terms that hash to its pool id, `seating` the facts that
 /// {SeatsDrawn}, {ResultOpened} and {DataNamed} emitted: the chain keeps hashes of all three.
-/// A vote is a result digest, or UNAVAILABLE, MODULE_BROKEN, CANNOT_RUN; about delivery SERVED, UNAVAILABLE, CANNOT_RUN.
+/// A vote is a result digest, or 1 (Unavailable), 2 (ModuleBroken), 3 (CannotRun); about delivery 4 (served), 1 or 3.
 ///
 /// Money is ledger credit of this contract in the core, which belongs to running disputes and nobody else: three seat fees
 /// (challenge), three seat floors (delivery) or four seat fees (audit) from the beginning, each appeal's fees, and what seats lost.
@@ -96,7 +97,7 @@ interface ILilypadMediation {
     error LastCallPassed(DealId dealId, uint256 lastCall, uint256 time);
     error SeatUnknown(DealId dealId, uint256 seat, uint256 seats);
     error SeatNotYours(DealId dealId, uint256 seat, address account, address caller);
-    error SeatActedBefore(DealId dealId, uint256 seat, SeatState state);
+    error SeatStateWrong(DealId dealId, uint256 seat, SeatState found, SeatState needed);
     error CommitmentZero(DealId dealId, uint256 seat);
     error VoteMismatch(DealId dealId, uint256 seat, bytes32 found, bytes32 committed);
     error VoteUnknown(DealId dealId, bytes32 vote);
@@ -125,7 +126,7 @@ interface ILilypadMediation {
     function draw(bytes32[12] calldata record, PoolTerms calldata pool, Seating calldata seating) external;
 
     /// @notice Commits seat `seat` to a vote. Its account or that one's operator, once, in Commit. The last commit begins the next
-    /// phase. Emits {Committed}. Reverts with SeatingMismatch, PhaseWrong, SeatUnknown, SeatNotYours, SeatActedBefore,
+    /// phase. Emits {Committed}. Reverts with SeatingMismatch, PhaseWrong, SeatUnknown, SeatNotYours, SeatStateWrong,
     /// CommitmentZero.
     /// @param commitment keccak256(abi.encode(dealId, round, account, vote, salt)): a copy cannot be revealed by the copier.
     function commit(DealId dealId, Seating calldata seating, uint256 seat, bytes32 commitment) external;
@@ -136,12 +137,12 @@ interface ILilypadMediation {
     /// @param dataId The result directory's sha2-256 root (protocol 5.2).
     function open(DealId dealId, Seating calldata seating, ResultOpening calldata opening, bytes32 dataId) external;
 
-    /// @notice Names the result data of a delivery challenge, in Open. The provider or its delegate (scope 2). Emits {DataNamed}.
-    /// Reverts as {open}.
+    /// @notice Names the result data of a delivery challenge, in Open. The provider or its delegate (scope 2). Fetching takes seats
+    /// a reveal window at most, so that is what they have to commit. Emits {DataNamed}. Reverts as {open}.
     function nameData(DealId dealId, Seating calldata seating, bytes32 dataId) external;
 
     /// @notice Reveals a vote, in Reveal, by the seat's account or that one's operator. The last reveal tallies ({Tallied}).
-    /// Emits {Revealed}. Reverts with SeatingMismatch, PhaseWrong, SeatUnknown, SeatNotYours, SeatActedBefore, VoteUnknown,
+    /// Emits {Revealed}. Reverts with SeatingMismatch, PhaseWrong, SeatUnknown, SeatNotYours, SeatStateWrong, VoteUnknown,
     /// VoteMismatch.
     /// @param served Whether the result data can be fetched and has the provider's digest; counts when `vote` is that digest.
     function reveal(
@@ -177,23 +178,12 @@ interface ILilypadMediation {
 
     // ---- views
 
-    /// @notice All that is kept of the dispute of a deal as it was last written; see {phaseOf} for what time has done since.
-    struct DisputeState {
-        Phase phase;
-        uint8 round;
-        uint256 deadline; // unix seconds, of the phase; 0 in None, Due, Queued and Executed
-        bool opened; // the provider opened its commitment, or named its data
-        bool redrawn; // seats of this round were drawn again
-        bool loneUnavailable; // the first lone seat said Unavailable and was drawn again
-        bool providerLate; // two lone seats said Unavailable
-        SeatState[] seats; // of this round
-        bytes32 facts; // in Queued the ticket (a redraw: see ticket), else the low 160 bits of the seating's hash
-        uint256 ticket; // of a redraw that is queued
-        address replaced; // the first lone seat, while its fee is open
-        uint256 lost; // by seats that were replaced, smallest units
-    }
-
-    function disputeStateOf(DealId dealId) external view returns (DisputeState memory);
+    /// @notice All that is kept of the dispute of a deal, as it was last written: see {phaseOf} for what time has done since.
+    /// @return round The running round, phase, deadline and seats in it (RoundWord); 0: none.
+    /// @return replaced The first lone seat that said Unavailable, while its fee is open [0..159], and what seats lost that were
+    /// replaced, smallest units [160..255].
+    /// @return ticket Of a redraw that is queued, in the pool's queue.
+    function disputeStateOf(DealId dealId) external view returns (RoundWord round, uint256 replaced, uint256 ticket);
 
     /// @notice Phase and deadline at this second, and the finding if the round has come to one. `seating`: of the round.
     function phaseOf(DealId dealId, Seating calldata seating)
@@ -201,8 +191,8 @@ interface ILilypadMediation {
         view
         returns (Phase phase, uint256 deadline, Finding finding);
 
-    /// @notice States of the seats, and the finding, of an earlier round of the same dispute.
-    function pastRoundOf(DealId dealId, uint8 round) external view returns (SeatState[] memory seats, Finding finding);
+    /// @notice An earlier round of the same dispute, as it ended, with its finding where the phase was (RoundWord); 0: none.
+    function pastRoundOf(DealId dealId, uint8 round) external view returns (RoundWord);
 
     /// @notice What a seat committed to; after a reveal of a digest that is not the provider's, that digest; else 0.
     function commitmentOf(DealId dealId, uint8 round, uint256 seat) external view returns (bytes32);
@@ -212,12 +202,6 @@ interface ILilypadMediation {
 
     /// @notice How often panels found the version broken or its re-runs in disagreement.
     function marksOf(VersionId version) external view returns (uint256);
-
-    /// @notice Votes that are not digests.
-    function UNAVAILABLE() external view returns (bytes32);
-    function MODULE_BROKEN() external view returns (bytes32);
-    function CANNOT_RUN() external view returns (bytes32);
-    function SERVED() external view returns (bytes32);
 
     function core() external view returns (ILilypad);
     function staking() external view returns (ILilypadStaking);

@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
+/// @dev Votes that are not result digests. No digest is that small, so a commitment tells nobody which kind it hides.
+bytes32 constant VOTE_UNAVAILABLE = bytes32(uint256(1)); // artefact or inputs (delivery: the data) were not served
+bytes32 constant VOTE_MODULE_BROKEN = bytes32(uint256(2)); // obtained, but does not run, or is not what its terms say
+bytes32 constant VOTE_CANNOT_RUN = bytes32(uint256(3)); // the mediator's own trouble
+bytes32 constant VOTE_SERVED = bytes32(uint256(4)); // delivery only: the data was there
+bytes32 constant VOTE_WORDS_MOST = bytes32(uint256(255)); // up to here nothing is a digest
+
 /// @notice Where a dispute stands at the panel strategy. Protocol 6.2.
 enum Phase {
     None, // the strategy has not been told of the dispute
@@ -34,8 +41,8 @@ enum Finding {
     Unserved, // inputs, artefact or result data not served: Wrong (delivery: NotDelivered)
     NotOpened, // the provider let its window pass: Wrong (delivery: NotDelivered), whatever the seats say
     Broken, // ModuleBroken: NoFault, and the version is marked
-    Divided, // no majority though more than half of the seats revealed: NoFault, and the version is marked
-    Absent // half of the seats or more are missing: NoFault
+    Divided, // no majority though more than half of the seats found a digest: NoFault, and the version is marked
+    Absent // too few seats ran the job to say anything: NoFault
 }
 
 /// @notice Facts of a drawn round, which callers bring back: the chain keeps their hash. As {SeatsDrawn} emitted them; after
