@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import Gauge
@@ -24,7 +24,7 @@ from lilypad_agents.agents.mediator.view import (
     PoolView,
     SeatView,
 )
-from lilypad_agents.agents.mediator.votes import Words, commitment_of, salt_of
+from lilypad_agents.agents.mediator.votes import NAMES, commitment_of, name_of, salt_of
 from lilypad_agents.agents.provider.view import Lottery
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.dealbook import DealView as BookEntry
@@ -32,7 +32,9 @@ from lilypad_agents.agents.runtime.disputes import Dispute
 from lilypad_agents.agents.runtime.loop import Observation
 from lilypad_agents.agents.runtime.panels import Panels, QueuedRound
 from lilypad_agents.agents.runtime.salt import Salts
+from lilypad_agents.agents.runtime.seeds import SeedStatus
 from lilypad_agents.chain.contract import call_many
+from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.protocol.dispute import Phase, SeatState
 from lilypad_agents.protocol.digest import deciding_period, is_drawn
 from lilypad_agents.protocol.ids import Address, DealId, PoolId
@@ -40,6 +42,7 @@ from lilypad_agents.protocol.lifecycle import DisputeKind, Status
 from lilypad_agents.protocol.price import audit_fee
 from lilypad_agents.protocol.units import Amount, Period, Timestamp
 
+UnderWay = Mapping[DealId, frozenset[Action]]
 MONEY_EVERY_S = 3  # block time between two looks at coin and stakes when nothing happens
 COLLECT_EVERY_S = 600
 GAS_FOR_OBLIGATIONS = 2_000_000  # what the coin of a seated mediator must pay for, at twice the base fee
@@ -59,9 +62,9 @@ class MediatorAgent:
     lookup: Lookup
     evidence: Evidence
     orders: Orders
-    words: Words
     salts: Salts
     last_call_s: int
+    crash: CrashPlan = field(default_factory=lambda: NEVER)
     tested: bool = True
     disputes: dict[DealId, Dispute] = field(default_factory=dict)
     entries: dict[DealId, BookEntry] = field(default_factory=dict)
@@ -94,7 +97,7 @@ class MediatorAgent:
             if not self._unfinished:
                 return False
         self._head, self._unfinished = observation.head.hash, True
-        self.panels.follow()
+        self.panels.follow(observation.head)
         self.actor.settle_outcomes(min(observation.advance.cursor, self.panels.place))
         self._look()
         view = self.view()
@@ -192,7 +195,6 @@ class MediatorAgent:
         return MediatorView(
             time=self.context.now,
             account=self.account,
-            words=self.words,
             disputes=disputes,
             drawn=tuple(self._drawn(under_way)),
             pools=tuple(self._pool(pool.id, under_way) for pool in self.settings.pools),
@@ -202,7 +204,7 @@ class MediatorAgent:
             free=self.bench.free,
         )
 
-    def _dispute(self, dispute: Dispute, under_way: dict[DealId, frozenset[Action]] | object) -> DisputeView:
+    def _dispute(self, dispute: Dispute, under_way: UnderWay) -> DisputeView:
         entry = self.entries[dispute.deal_id]
         pool = self.settings.pool(entry.deal.pool)
         assert pool is not None
@@ -212,8 +214,7 @@ class MediatorAgent:
         seating = subject.seating
         drawn_now = bool(dispute.facts.drawn) and dispute.facts.drawn[-1].number == dispute.round
         opened = seating.opened if drawn_now else bytes(32)
-        underway: dict[DealId, frozenset[Action]] = dict(under_way)  # type: ignore[call-overload]
-        actions = {action for action in Action if action in underway.get(subject_of(action, subject), ())}
+        actions = {action for action in Action if action in under_way.get(subject_of(action, subject), ())}
         return DisputeView(
             id=dispute.deal_id,
             deal=entry.deal,
@@ -226,7 +227,7 @@ class MediatorAgent:
             delivery=dispute.delivery,
             standing=dispute.standing,
             opened=opened,
-            seats=tuple(self._seat(dispute, seat, vote, subject, underway) for seat in self._mine(dispute)),
+            seats=tuple(self._seat(dispute, seat, vote, subject, under_way) for seat in self._mine(dispute)),
             vote=None if vote is None else vote.vote,
             work=job.work(),
             data=self.bench.data(dispute.deal_id, self.panels.data_id(dispute.deal_id)),
@@ -243,7 +244,7 @@ class MediatorAgent:
 
     def _seat(
         self, dispute: Dispute, seat: int, vote: StoredVote | None, subject: Subject,
-        under_way: dict[DealId, frozenset[Action]],
+        under_way: UnderWay,
     ) -> SeatView:  # fmt: skip
         found = self._commitments.get((dispute.deal_id, seat))
         matches = None
@@ -276,10 +277,9 @@ class MediatorAgent:
     def _first_seen(self, what: bytes) -> Timestamp:
         return self._since.setdefault(what, self.context.now)
 
-    def _drawn(self, under_way: object) -> list[DrawnDeal]:
+    def _drawn(self, under_way: UnderWay) -> list[DrawnDeal]:
         """Deals of our pools that the lottery drew, with what their fund lacks."""
         found = []
-        underway: dict[DealId, frozenset[Action]] = dict(under_way)  # type: ignore[call-overload]
         for entry in self.entries.values():
             lottery = self._lottery(entry)
             pool = self.settings.pool(entry.deal.pool)
@@ -301,7 +301,7 @@ class MediatorAgent:
                     lacking=Amount(lacking),
                     since=self._first_seen(b"audit" + entry.id),
                     turn=turn_of(self.panels, pool, b"audit" + entry.id, self.account, self.settings.keeper_turn_s),
-                    under_way=underway.get(entry.id, frozenset()),
+                    under_way=under_way.get(entry.id, frozenset()),
                 )
             )
         return found
@@ -316,16 +316,15 @@ class MediatorAgent:
             return Lottery.NONE
         period = deciding_period(entry.state.period)
         status = self.lookup.seeds.get(period)
-        if status is None or status == 0:
+        if status is None or status is SeedStatus.PENDING:
             return Lottery.PENDING
-        if status == 2:
+        if status is SeedStatus.EXPIRED:
             return Lottery.LOST
         return Lottery.DRAWN if is_drawn(self.lookup.values[period], entry.id, entry.deal.audit_bps) else Lottery.SPARED
 
-    def _pool(self, pool_id: PoolId, under_way: object) -> PoolView:
+    def _pool(self, pool_id: PoolId, under_way: UnderWay) -> PoolView:
         pool = self.settings.pool(pool_id)
         assert pool is not None
-        underway: dict[DealId, frozenset[Action]] = dict(under_way)  # type: ignore[call-overload]
         stake = self.lookup.stakes[pool_id]
         free = stake.withdrawable(self.context.now)
         backs = stake.open_seats * pool.seat_stake > stake.staked
@@ -338,7 +337,7 @@ class MediatorAgent:
             withdrawable=Amount(0) if backs or stake.frozen else free,
             since=self._first_seen(pool_id + (b"" if cancelled is None else cancelled.ticket.to_bytes(32, "big"))),
             turn=turn_of(self.panels, pool, pool_id, self.account, self.settings.keeper_turn_s),
-            under_way=underway.get(DealId(pool_id), frozenset()),
+            under_way=under_way.get(DealId(pool_id), frozenset()),
         )
 
     def _cancelled(self, pool_id: PoolId) -> QueuedRound | None:
@@ -397,10 +396,10 @@ class MediatorAgent:
         dispute = self.disputes[DealId(intent.deal or b"")]
         assert intent.vote is not None
         vote = self._made(dispute, intent.vote, "run")
-        self.context.crash_point("mediator.before_vote")
+        self.crash.point("mediator.before_vote")
         self.store.add_vote(vote)
-        self.context.crash_point("mediator.vote_stored")
-        self.context.log("vote_decided", deal=dispute.deal_id, round=dispute.round, vote=self.words.name(vote.vote))
+        self.crash.point("mediator.vote_stored")
+        self.context.log("vote_decided", deal=dispute.deal_id, round=dispute.round, vote=name_of(vote.vote))
         return 1
 
     def _made(self, dispute: Dispute, vote: bytes, why: str) -> StoredVote:
@@ -411,13 +410,13 @@ class MediatorAgent:
         """Looks for the vote behind a commitment that an earlier life made: salts follow from key and vote."""
         dispute = self.disputes[DealId(intent.deal or b"")]
         word = self.bench.jobs[dispute.deal_id].word
-        candidates = [*self.words.all(), *([] if word is None else [word.vote])]
+        candidates = [*NAMES.values(), *([] if word is None else [word.vote])]
         wanted = {self._commitments.get((dispute.deal_id, seat)) for seat in self._mine(dispute)}
         for vote in candidates:
             made = self._made(dispute, vote, "chain")
             if commitment_of(dispute.deal_id, dispute.round, self.account, vote, made.salt) in wanted:
                 self.store.correct_vote(made)
-                self.context.log("vote_recovered", deal=dispute.deal_id, round=dispute.round, vote=self.words.name(vote))
+                self.context.log("vote_recovered", deal=dispute.deal_id, round=dispute.round, vote=name_of(vote))
                 return 1
         if word is not None or dispute.delivery:
             self._unrecoverable.add((dispute.deal_id, dispute.round))

@@ -25,7 +25,7 @@ from lilypad_agents.agents.creator.delivery import flat, limits_of, recompute
 from lilypad_agents.agents.mediator.sources import Sources
 from lilypad_agents.agents.mediator.store import MediatorStore, Word
 from lilypad_agents.agents.mediator.view import Check, Data, Stage, Work
-from lilypad_agents.agents.mediator.votes import Words
+from lilypad_agents.agents.mediator.votes import CANNOT_RUN, MODULE_BROKEN, name_of
 from lilypad_agents.agents.provider.capacity import NOTHING, Machine, Need, need_of
 from lilypad_agents.agents.provider.library import ContentRefused, Library, Obtained
 from lilypad_agents.agents.provider.policy import Reason, Refusal
@@ -112,7 +112,6 @@ class Bench:
     sources: Sources
     content: LocalStore
     store: MediatorStore
-    words: Words
     account: Address
     signer: Signer
     machine: Machine
@@ -258,7 +257,7 @@ class Bench:
             with self.sources.about(deal.provider):
                 what, value = work(deal_id, deal, opened_tx, *arguments)
         except ContentRefused as refused:
-            what, value = "found", self._refused(refused.refusal)
+            what, value = "found", _word_of_refusal(refused.refusal)
         except Exception as error:  # noqa: BLE001 - the loop decides what a failure means
             what, value = "failed", error
         if what == "found":
@@ -272,11 +271,6 @@ class Bench:
     def _report(self, report: _Report) -> None:
         self._reports.put(report)
         self.wake()
-
-    def _refused(self, refusal: Refusal) -> Word:
-        """What content that earned a refusal by itself means for the vote."""
-        vote = self.words.cannot_run if refusal.reason in _CANNOT_RUN else self.words.module_broken
-        return Word(vote, str(refusal))
 
     def _obtain(self, deal_id: DealId, deal: Deal, opened_tx: bytes) -> tuple[str, Any]:
         terms = self.sources.terms(deal_id, deal, opened_tx)
@@ -301,7 +295,7 @@ class Bench:
         self.pool.forget(label)
         if outcome.result is None:
             if outcome.failure == "module-broken":
-                return "found", Word(self.words.module_broken, outcome.message)
+                return "found", Word(MODULE_BROKEN, outcome.message)
             return "cut off", f"{outcome.failure}: {outcome.message}"
         if outcome.result.exit_class is ExitClass.INDETERMINATE:
             return "cut off", outcome.result.detail
@@ -385,7 +379,7 @@ class Bench:
 
     def _take_found(self, job: Job, word: Word, now: Timestamp) -> None:
         job.word, job.stage, job.obtained, job.need, job.failures = word, Stage.DONE, None, NOTHING, 0
-        self.log("job_rerun", deal=job.deal_id, vote=self.words.name(word.vote), reason=word.reason)
+        self.log("job_rerun", deal=job.deal_id, vote=name_of(word.vote), reason=word.reason)
 
     def _take_failed(self, job: Job, error: Exception, now: Timestamp) -> None:
         job.stage, job.obtained, job.need = Stage.NEW, None, NOTHING
@@ -402,7 +396,12 @@ class Bench:
         if job.runs < MOST_RUNS:
             job.stage = Stage.READY
             return
-        self._take_found(job, self.store.add_word(job.deal_id, Word(self.words.cannot_run, detail), now), now)
+        self._take_found(job, self.store.add_word(job.deal_id, Word(CANNOT_RUN, detail), now), now)
+
+
+def _word_of_refusal(refusal: Refusal) -> Word:
+    """What content that earned a refusal by itself means for the vote."""
+    return Word(CANNOT_RUN if refusal.reason in _CANNOT_RUN else MODULE_BROKEN, str(refusal))
 
 
 def _require_result(tree: Mapping[str, bytes]) -> None:

@@ -34,8 +34,8 @@ from lilypad_agents.agents.mediator.view import (
     SeatView,
     Stage,
 )
+from lilypad_agents.agents.mediator.votes import CANNOT_RUN, SERVED, UNAVAILABLE
 from lilypad_agents.agents.provider.capacity import NOTHING
-from lilypad_agents.agents.provider.view import SeedView
 from lilypad_agents.protocol.dispute import Finding, Phase, SeatState, appeal_fee, next_round
 from lilypad_agents.protocol.ids import DealId, PoolId
 from lilypad_agents.protocol.lifecycle import FINAL, Status
@@ -196,21 +196,21 @@ def _vote(dispute: DisputeView, view: MediatorView, config: MediatorConfig) -> b
     give_up = _by(dispute.deadline, dispute.window, config.fetch_by_bps)
     if dispute.delivery:
         if dispute.data.check is Check.SERVED:
-            return view.words.served
-        return view.words.unavailable if view.time >= give_up else None
+            return SERVED
+        return UNAVAILABLE if view.time >= give_up else None
     if dispute.work.word is not None:
         return dispute.work.word
     if dispute.work.stage in (Stage.NEW, Stage.FETCHING) and view.time >= give_up:
-        return view.words.unavailable
+        return UNAVAILABLE
     if view.time >= _by(dispute.deadline, dispute.window, config.vote_by_bps):
-        return view.words.cannot_run
+        return CANNOT_RUN
     return None
 
 
 def _served(dispute: DisputeView, view: MediatorView, config: MediatorConfig) -> bool | None:
     """What a reveal says about the result data; None: it is still being asked for."""
     if dispute.delivery:
-        return dispute.vote == view.words.served
+        return dispute.vote == SERVED
     if not any(dispute.opened) or dispute.vote != dispute.opened:
         return False  # it counts with the provider's own digest only
     if dispute.data.check is Check.SERVED:
@@ -355,14 +355,11 @@ def _pool(pool: PoolView, view: MediatorView, config: MediatorConfig) -> Iterato
 
 
 def _seeds(view: MediatorView, config: MediatorConfig) -> Iterator[Intent]:
-    """Seeds on which something of our pools hangs are recorded in the last third of their life; providers come before us."""
+    """Seeds on which something of our pools hangs: awaited ones at once, others in the last third of their life, since
+    providers come before us."""
     if not config.keeper:
         return
     for period, seed in sorted(view.seeds.items()):
-        if not seed.recorded and _is_old(seed):
+        if not seed.recorded and (seed.is_awaited or 3 * seed.age >= 2 * seed.lifetime):
             yield Intent(Action.RECORD, Timestamp(view.time + max(0, seed.lifetime - seed.age)), period=period)
-
-
-def _is_old(seed: SeedView) -> bool:
-    return 3 * seed.age >= 2 * seed.lifetime
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +10,9 @@ from lilypad_agents.agents.mediator.view import Money
 from lilypad_agents.agents.provider.view import SeedView
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.panels import Panels
-from lilypad_agents.agents.runtime.seeds import SeedStatus
+from lilypad_agents.agents.runtime.seeds import SeedStatus, proving_of
 from lilypad_agents.chain.contract import Contract, PreparedCall, call_many
+from lilypad_agents.protocol.digest import deciding_block
 from lilypad_agents.protocol.ids import Address, PoolId, keccak256
 from lilypad_agents.protocol.terms import PoolTerms
 from lilypad_agents.protocol.units import Amount, Period, Seconds, Timestamp
@@ -55,6 +56,7 @@ class Lookup:
     pools: Sequence[PoolTerms]
     randomness: Contract
     lifetime: Seconds = Seconds(0)
+    proving: tuple[int, int] | None = None
     queues: dict[PoolId, Queue] = field(default_factory=dict)
     stakes: dict[PoolId, Stake] = field(default_factory=dict)
     seeds: dict[Period, SeedStatus] = field(default_factory=dict)
@@ -63,6 +65,7 @@ class Lookup:
 
     def __post_init__(self) -> None:
         self.lifetime = Seconds(int(self.randomness.call("lifetime")))
+        self.proving = proving_of(self.randomness)
 
     def look_at_pools(self) -> None:
         """Queue and own stake of every pool. Raises ChainUnreachable, RpcError."""
@@ -88,18 +91,24 @@ class Lookup:
         for period, answer in zip(wanted, answers, strict=True):
             self.seeds[period] = SeedStatus(answer[0])
             self.values[period] = bytes(answer[1])
-            if self.seeds[period] is SeedStatus.KNOWN:
+            if self.seeds[period] is SeedStatus.KNOWN or self._is_awaited(period):
                 self._first_seen.setdefault(period, self.context.now)
 
-    def seed_views(self, is_recorded: Any) -> dict[Period, SeedView]:
-        """Age and life of the known seeds; the age is counted from when this process saw them first."""
-        return {
-            period: SeedView(
-                Seconds(max(0, self.context.now - self._first_seen[period])), self.lifetime, is_recorded(period)
-            )
-            for period, status in self.seeds.items()
-            if status is SeedStatus.KNOWN
-        }
+    def seed_views(self, is_recorded: Callable[[Period], bool]) -> dict[Period, SeedView]:
+        """Age and life of the seeds that can be recorded; the age is counted from when this process saw them first."""
+        found = {}
+        for period, status in self.seeds.items():
+            awaited = self._is_awaited(period)
+            if status is SeedStatus.KNOWN or awaited:
+                age = Seconds(max(0, self.context.now - self._first_seen[period]))
+                found[period] = SeedView(age, self.lifetime, is_recorded(period), awaited)
+        return found
+
+    def _is_awaited(self, period: Period) -> bool:
+        """Whether the chain waits for a header that exists by now."""
+        if self.proving is None or self.seeds.get(period) is not SeedStatus.PENDING:
+            return False
+        return self.context.head.number > deciding_block(period, *self.proving)
 
     def is_known(self, period: Period) -> bool:
         """Whether a draw with this period's seed can be asked for: it is known, or lost (then the queue moves on)."""

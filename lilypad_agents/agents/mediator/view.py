@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from lilypad_agents.agents.mediator.votes import Words
 from lilypad_agents.agents.provider.capacity import NOTHING, Need
 from lilypad_agents.agents.provider.view import Lottery, SeedView
 from lilypad_agents.protocol.deal import Deal, DealState
@@ -190,7 +189,6 @@ class MediatorView:
 
     time: Timestamp
     account: Address
-    words: Words
     disputes: tuple[DisputeView, ...] = ()
     drawn: tuple[DrawnDeal, ...] = ()
     pools: tuple[PoolView, ...] = ()

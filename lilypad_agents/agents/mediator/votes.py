@@ -2,51 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from lilypad_agents.agents.runtime.salt import Salts
-from lilypad_agents.chain.contract import Contract
-from lilypad_agents.protocol.ids import Address, Bytes32, DealId, keccak256
+from lilypad_agents.protocol.ids import Address, Bytes32, DealId, hex_of, keccak256
 
 
-@dataclass(frozen=True)
-class Words:
-    """The votes that are not digests, 32 bytes each, as the strategy's contract names them."""
+UNAVAILABLE = (1).to_bytes(32, "big")  # artefact or inputs (delivery: the data) were not served
+MODULE_BROKEN = (2).to_bytes(32, "big")  # obtained, but does not run, or is not what its terms say
+CANNOT_RUN = (3).to_bytes(32, "big")  # the mediator's own trouble
+SERVED = (4).to_bytes(32, "big")  # delivery only: the data was there
+NAMES = {"UNAVAILABLE": UNAVAILABLE, "MODULE_BROKEN": MODULE_BROKEN, "CANNOT_RUN": CANNOT_RUN, "SERVED": SERVED}
+_BY_VOTE = {vote: name for name, vote in NAMES.items()}
+_WORDS_MOST = 255  # up to here nothing is a digest
 
-    unavailable: bytes
-    module_broken: bytes
-    cannot_run: bytes
-    served: bytes
 
-    @classmethod
-    def of(cls, mediation: Contract) -> Words:
-        """Raises ChainUnreachable, RpcError."""
-        names = ("UNAVAILABLE", "MODULE_BROKEN", "CANNOT_RUN", "SERVED")
-        return cls(*(bytes(mediation.call(name)) for name in names))
+def name_of(vote: bytes) -> str:
+    """A vote for people: its name, or the digest in hex."""
+    return _BY_VOTE.get(vote, hex_of(vote))
 
-    def all(self) -> tuple[bytes, ...]:
-        return (self.unavailable, self.module_broken, self.cannot_run, self.served)
 
-    def name(self, vote: bytes) -> str:
-        """A vote for people: its name, or the digest in hex."""
-        names = {
-            self.unavailable: "UNAVAILABLE", self.module_broken: "MODULE_BROKEN", self.cannot_run: "CANNOT_RUN",
-            self.served: "SERVED",
-        }  # fmt: skip
-        return names.get(vote, "0x" + vote.hex())
-
-    def parse(self, text: str) -> bytes | None:
-        """The vote that a name or a digest in hex means; None for neither."""
-        names = {"UNAVAILABLE": self.unavailable, "MODULE_BROKEN": self.module_broken,
-                 "CANNOT_RUN": self.cannot_run, "SERVED": self.served}  # fmt: skip
-        found = names.get(text.upper().replace("-", "_"))
-        if found is not None:
-            return found
-        try:
-            digest = bytes.fromhex(text.removeprefix("0x"))
-        except ValueError:
-            return None
-        return digest if len(digest) == 32 else None
+def parse_vote(text: str, *, delivery: bool) -> bytes | None:
+    """The vote that a name or a digest in hex means; None for what cannot be a vote in such a dispute."""
+    named = NAMES.get(text.upper().replace("-", "_"))
+    if named is not None:
+        return None if named == (MODULE_BROKEN if delivery else SERVED) else named
+    try:
+        digest = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        return None
+    return digest if not delivery and len(digest) == 32 and int.from_bytes(digest, "big") > _WORDS_MOST else None
 
 
 def commitment_of(deal_id: DealId, round_: int, account: Address, vote: bytes, salt: bytes) -> Bytes32:

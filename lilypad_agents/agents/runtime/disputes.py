@@ -22,6 +22,7 @@ from lilypad_agents.protocol.dispute import (
 )
 from lilypad_agents.protocol.ids import Address, DealId
 from lilypad_agents.protocol.opening import NO_OPENING, ResultOpening
+from lilypad_agents.protocol.roundword import RoundWord
 from lilypad_agents.protocol.units import Timestamp
 
 MEDIATION = "LilypadMediation"
@@ -206,15 +207,16 @@ def look(
     return found
 
 
-def _dispute(deal_id: DealId, delivery: bool, facts: Facts, state: Any, phase: Sequence[Any]) -> Dispute:
+def _dispute(deal_id: DealId, delivery: bool, facts: Facts, state: Sequence[Any], phase: Sequence[Any]) -> Dispute:
+    word = RoundWord.unpack(int(state[0]))
     return Dispute(
         deal_id=deal_id,
         delivery=delivery,
         phase=Phase(phase[0]),
         deadline=Timestamp(int(phase[1])),
-        round=int(state.round),
+        round=word.round,
         finding=Finding(phase[2]),
-        opened=bool(state.opened),
-        seats=tuple(SeatState(seat) for seat in state.seats),
+        opened=word.opened,
+        seats=word.seats,
         facts=facts,
     )

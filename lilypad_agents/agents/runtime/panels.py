@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.disputes import MEDIATION, Dispute, Facts, facts_of, look
 from lilypad_agents.chain.abi import DecodedEvent
+from lilypad_agents.chain.clock import ChainMoment
 from lilypad_agents.chain.contract import BlockId, Contract
 from lilypad_agents.chain.logs import CursorConfig, EventSource, LogCursor
 from lilypad_agents.protocol.dispute import Phase
@@ -54,8 +55,8 @@ class _DealLog:
 class Panels:
     """Use from the agent's loop; `facts`, `seats_of` and `dispute` may be called by any thread."""
 
-    def __init__(self, context: AgentContext) -> None:
-        """Raises DeploymentMismatch when the deployment has no panel strategy or no staking."""
+    def __init__(self, context: AgentContext, name: str = "panels") -> None:
+        """`name`: of its cursor. Raises DeploymentMismatch when the deployment has no panel strategy or no staking."""
         self._context = context
         self.mediation: Contract = context.contracts[MEDIATION]
         self.staking: Contract = context.contracts[STAKING]
@@ -64,11 +65,13 @@ class Panels:
             context.rpc,
             [EventSource(contract.address, contract.abi) for contract in (self.mediation, self.staking)],
             start_block=min(context.book.contract(name).block for name in (MEDIATION, STAKING)),
-            name="panels",
+            name=name,
             config=CursorConfig(confirmations=context.settings.confirmations),
             notify=context.log,
         )
         self._loaded = False
+        self._head = b""
+        self.place = 0  # block up to which events were read
         self._clear()
 
     def _clear(self) -> None:
@@ -83,9 +86,14 @@ class Panels:
 
     # ---- following
 
-    def follow(self) -> bool:
-        """Reads new events; True when there were any. Raises as LogCursor.advance does."""
+    def follow(self, head: ChainMoment) -> bool:
+        """Reads new events up to `head`, once for each; True when there were any. Raises as LogCursor.advance does."""
+        if head.hash == self._head:
+            return False
         advance = self.cursor.advance()
+        self.place = advance.cursor
+        if advance.caught_up:
+            self._head = head.hash
         if self._loaded and advance.reorganisation is None:
             self._take(advance.new_logs)
             return bool(advance.new_logs)
