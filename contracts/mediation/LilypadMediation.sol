@@ -213,7 +213,8 @@ contract LilypadMediation is MediationRounds {
         uint256 seats = word.size();
         // About delivery nobody is asked before the provider has named the data.
         bool asked = word.opened() || !word.isDelivery();
-        bool again = word.isIn(Phase.Queued);
+        // An earlier round has its finding where the phase would be.
+        bool again = !round.tallied && word.isIn(Phase.Queued);
         for (uint256 i = 0; i < seats; i++) {
             SeatState state = word.seat(i);
             address account = seating.accounts[i];
