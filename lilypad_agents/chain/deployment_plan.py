@@ -32,6 +32,8 @@ CONTRACTS = (
     "LilypadModules",
     "LilypadUsers",
     "LilypadBundler",
+    "LilypadStaking",
+    "LilypadMediation",
 )
 BLOCK_HASH, PREVRANDAO, COMMIT_REVEAL = "blockhash", "prevrandao", "commit-reveal"
 # The sources of randomness, of which a deployment has one. Protocol 6.4.
@@ -102,6 +104,8 @@ class DeploymentParameters:
     max_judge_window: int = 0
     reveal_window: int = 3 * 3_600
     mediation_limit: int = 7 * _DAY
+    unbonding_time: int = 8 * _DAY
+    last_call: int = _DAY
     salt: str = "0x" + keccak(text="lilypad").hex()
 
     def as_json(self) -> dict[str, Any]:
@@ -141,6 +145,8 @@ PRESETS: Mapping[str, DeploymentParameters] = {
         max_judge_window=80,
         reveal_window=30,
         mediation_limit=600,
+        unbonding_time=900,
+        last_call=60,
     ),
 }
 
@@ -267,6 +273,8 @@ def require_sound(
         ("max_judge_window", p.min_judge_window, longest),
         ("reveal_window", 2 * delay_of_seeds(p), 30 * _DAY),
         ("mediation_limit", 60, 90 * _DAY),
+        ("unbonding_time", p.mediation_limit + 1, 365 * _DAY),
+        ("last_call", 1, p.mediation_limit // 4),
     ]
     if p.faucet:
         bounds += [
@@ -386,6 +394,8 @@ def plan(parameters: DeploymentParameters, factory: str) -> tuple[PlannedContrac
     add("LilypadModules", core)
     add("LilypadUsers")
     add("LilypadBundler", core)
+    staking = add("LilypadStaking", core, p.unbonding_time)
+    add("LilypadMediation", core, staking, p.last_call)
     return tuple(planned.values())
 
 

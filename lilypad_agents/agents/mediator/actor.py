@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from lilypad_agents.agents.mediator.decide import Intent
 from lilypad_agents.agents.mediator.store import MediatorStore
 from lilypad_agents.agents.mediator.view import Action
-from lilypad_agents.agents.mediator.votes import commitment_of
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.panels import Panels, QueuedRound
 from lilypad_agents.agents.runtime.sending import Sender
@@ -17,6 +16,7 @@ from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.protocol.deal import Deal
 from lilypad_agents.protocol.dispute import NO_SEATING, Seating
 from lilypad_agents.protocol.ids import Address, DealId, PoolId
+from lilypad_agents.protocol.mediation import vote_commitment
 from lilypad_agents.protocol.opening import NO_OPENING, ResultOpening
 from lilypad_agents.protocol.terms import PoolTerms
 
@@ -115,7 +115,7 @@ class Actor(Sender[Action]):
         assert stored is not None and intent.seat is not None
         mediation = self._panels.mediation
         if intent.action is Action.COMMIT:
-            commitment = commitment_of(subject.id, subject.round, self._account, stored.vote, stored.salt)
+            commitment = vote_commitment(subject.id, subject.round, self._account, stored.vote, stored.salt)
             return mediation.encode("commit", subject.id, subject.seating, intent.seat, commitment)
         return mediation.encode(
             "reveal", subject.id, subject.seating, intent.seat, stored.vote, stored.salt, intent.served

@@ -24,7 +24,7 @@ from lilypad_agents.agents.mediator.view import (
     PoolView,
     SeatView,
 )
-from lilypad_agents.agents.mediator.votes import NAMES, commitment_of, name_of, salt_of
+from lilypad_agents.agents.mediator.votes import NAMES, name_of, salt_of
 from lilypad_agents.agents.provider.view import Lottery
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.dealbook import DealView as BookEntry
@@ -39,6 +39,7 @@ from lilypad_agents.protocol.dispute import Phase, SeatState
 from lilypad_agents.protocol.digest import deciding_period, is_drawn
 from lilypad_agents.protocol.ids import Address, DealId, PoolId
 from lilypad_agents.protocol.lifecycle import DisputeKind, Status
+from lilypad_agents.protocol.mediation import vote_commitment
 from lilypad_agents.protocol.price import audit_fee
 from lilypad_agents.protocol.units import Amount, Period, Timestamp
 
@@ -249,7 +250,7 @@ class MediatorAgent:
         found = self._commitments.get((dispute.deal_id, seat))
         matches = None
         if vote is not None and found is not None:
-            matches = found == commitment_of(dispute.deal_id, dispute.round, self.account, vote.vote, vote.salt)
+            matches = found == vote_commitment(dispute.deal_id, dispute.round, self.account, vote.vote, vote.salt)
         state = dispute.seats[seat] if seat < len(dispute.seats) else SeatState.SILENT
         actions = {
             action
@@ -414,7 +415,7 @@ class MediatorAgent:
         wanted = {self._commitments.get((dispute.deal_id, seat)) for seat in self._mine(dispute)}
         for vote in candidates:
             made = self._made(dispute, vote, "chain")
-            if commitment_of(dispute.deal_id, dispute.round, self.account, vote, made.salt) in wanted:
+            if vote_commitment(dispute.deal_id, dispute.round, self.account, vote, made.salt) in wanted:
                 self.store.correct_vote(made)
                 self.context.log("vote_recovered", deal=dispute.deal_id, round=dispute.round, vote=name_of(vote))
                 return 1

@@ -1,18 +1,19 @@
-"""What seats say and how they commit to it. Protocol 6.2; twin of what LilypadMediation hashes."""
+"""What seats say, in words and bytes, and the salts under which they commit to it. Protocol 6.2."""
 
 from __future__ import annotations
 
 from lilypad_agents.agents.runtime.salt import Salts
-from lilypad_agents.protocol.ids import Address, Bytes32, DealId, hex_of, keccak256
+from lilypad_agents.protocol.ids import Address, DealId, hex_of
+from lilypad_agents.protocol.mediation import VOTE_CANNOT_RUN as CANNOT_RUN
+from lilypad_agents.protocol.mediation import VOTE_MODULE_BROKEN as MODULE_BROKEN
+from lilypad_agents.protocol.mediation import VOTE_SERVED as SERVED
+from lilypad_agents.protocol.mediation import VOTE_UNAVAILABLE as UNAVAILABLE
+from lilypad_agents.protocol.mediation import WORDS_MOST
 
-
-UNAVAILABLE = (1).to_bytes(32, "big")  # artefact or inputs (delivery: the data) were not served
-MODULE_BROKEN = (2).to_bytes(32, "big")  # obtained, but does not run, or is not what its terms say
-CANNOT_RUN = (3).to_bytes(32, "big")  # the mediator's own trouble
-SERVED = (4).to_bytes(32, "big")  # delivery only: the data was there
-NAMES = {"UNAVAILABLE": UNAVAILABLE, "MODULE_BROKEN": MODULE_BROKEN, "CANNOT_RUN": CANNOT_RUN, "SERVED": SERVED}
-_BY_VOTE = {vote: name for name, vote in NAMES.items()}
-_WORDS_MOST = 255  # up to here nothing is a digest
+NAMES: dict[str, bytes] = {
+    "UNAVAILABLE": UNAVAILABLE, "MODULE_BROKEN": MODULE_BROKEN, "CANNOT_RUN": CANNOT_RUN, "SERVED": SERVED,
+}  # fmt: skip
+_BY_VOTE = {bytes(vote): name for name, vote in NAMES.items()}
 
 
 def name_of(vote: bytes) -> str:
@@ -29,12 +30,7 @@ def parse_vote(text: str, *, delivery: bool) -> bytes | None:
         digest = bytes.fromhex(text.removeprefix("0x"))
     except ValueError:
         return None
-    return digest if not delivery and len(digest) == 32 and int.from_bytes(digest, "big") > _WORDS_MOST else None
-
-
-def commitment_of(deal_id: DealId, round_: int, account: Address, vote: bytes, salt: bytes) -> Bytes32:
-    """keccak256(abi.encode(dealId, round, account, vote, salt))."""
-    return keccak256(deal_id + round_.to_bytes(32, "big") + bytes(12) + bytes.fromhex(account[2:]) + vote + salt)
+    return digest if not delivery and len(digest) == 32 and int.from_bytes(digest, "big") > WORDS_MOST else None
 
 
 def salt_of(salts: Salts, deal_id: DealId, round_: int, account: Address, vote: bytes) -> bytes:

@@ -21,8 +21,8 @@ from lilypad_agents.protocol.dispute import (
     is_about_delivery,
 )
 from lilypad_agents.protocol.ids import Address, DealId
+from lilypad_agents.protocol.mediation import RoundWord
 from lilypad_agents.protocol.opening import NO_OPENING, ResultOpening
-from lilypad_agents.protocol.roundword import RoundWord
 from lilypad_agents.protocol.units import Timestamp
 
 MEDIATION = "LilypadMediation"
@@ -209,14 +209,16 @@ def look(
 
 def _dispute(deal_id: DealId, delivery: bool, facts: Facts, state: Sequence[Any], phase: Sequence[Any]) -> Dispute:
     word = RoundWord.unpack(int(state[0]))
+    if word is None or word.is_delivery != delivery:  # what ended was the deal's other dispute
+        return Dispute(deal_id, delivery, Phase.NONE, Timestamp(0), 0, Finding.NONE, False, (), facts)
     return Dispute(
         deal_id=deal_id,
         delivery=delivery,
         phase=Phase(phase[0]),
         deadline=Timestamp(int(phase[1])),
-        round=word.round,
+        round=word.number,
         finding=Finding(phase[2]),
         opened=word.opened,
-        seats=word.seats,
+        seats=tuple(SeatState(seat) for seat in word.seats),
         facts=facts,
     )
