@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from lilypad_agents.agents.provider.policy import Refusal
 from lilypad_agents.agents.provider.view import Action, DealView
+from lilypad_agents.agents.runtime.sending import LAST
 from lilypad_agents.protocol.ids import DealId
 from lilypad_agents.protocol.lifecycle import Agreement
 from lilypad_agents.protocol.units import Period, Timestamp
-
-LAST = Timestamp(2**40 - 1)
 
 
 @dataclass(frozen=True)
@@ -38,3 +37,6 @@ def intent(action: Action, deal: DealView, deadline: Timestamp | None, **more: o
     """The intent, unless its transaction is under way."""
     if action not in deal.under_way:
         yield Intent(action, deal.id, LAST if deadline is None else deadline, **more)  # type: ignore[arg-type]
+
+
+__all__ = ["LAST", "Intent", "intent"]

@@ -18,12 +18,12 @@ from lilypad_agents.agents.provider.library import Library
 from lilypad_agents.agents.provider.lottery import Seeds
 from lilypad_agents.agents.provider.offers import needs_registry
 from lilypad_agents.agents.provider.registry import Registry
-from lilypad_agents.agents.provider.salt import Salts
 from lilypad_agents.agents.provider.sources import Sources
 from lilypad_agents.agents.provider.store import ProviderStore
 from lilypad_agents.agents.provider.workshop import Workshop
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.loop import AgentLoop
+from lilypad_agents.agents.runtime.salt import Salts
 from lilypad_agents.agents.solver.client import SolverClient
 from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.chain.keys import Signer

@@ -20,11 +20,11 @@ from lilypad_agents.agents.provider.library import ContentRefused, Library, Obta
 from lilypad_agents.agents.provider.messages import RESULT, result_note
 from lilypad_agents.agents.provider.policy import Reason, Refusal
 from lilypad_agents.agents.provider.results import Opening, opened_of, receipt_of, store_receipt, store_result
-from lilypad_agents.agents.provider.salt import Salts
 from lilypad_agents.agents.provider.store import ProviderStore, StoredResult
-from lilypad_agents.agents.provider.threads import Threads
 from lilypad_agents.agents.provider.view import Stage, Work
 from lilypad_agents.agents.runtime.errors import figures_of
+from lilypad_agents.agents.runtime.salt import Salts
+from lilypad_agents.agents.runtime.threads import Threads
 from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.chain.keys import Signer
 from lilypad_agents.chain.types import Notify
