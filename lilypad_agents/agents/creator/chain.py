@@ -9,6 +9,7 @@ from typing import Any
 
 from lilypad_agents.agents.creator.amounts import Token
 from lilypad_agents.agents.runtime.disputes import DISPUTE_EVENTS, MEDIATION, Dispute, facts_of, look
+from lilypad_agents.agents.runtime.panels import STAKING
 from lilypad_agents.chain.abi import Abi, DecodedEvent, ErrorTable, Event
 from lilypad_agents.chain.clock import ChainMoment
 from lilypad_agents.chain.codec import Call, quantity, to_bytes
@@ -74,6 +75,11 @@ class CreatorChain:
         self.mediation = self._optional(MEDIATION)
         if self.mediation is not None:
             self.errors = ErrorTable.of(*abis.values(), self.mediation.abi)
+
+    @property
+    def staking(self) -> Contract:
+        """The pools of this deployment. Raises DeploymentMismatch when it has none."""
+        return Contract(self.book.address(STAKING), Abi.load(STAKING), self.rpc, self.errors)
 
     def _optional(self, name: str) -> Contract | None:
         """A contract that an older deployment may lack."""

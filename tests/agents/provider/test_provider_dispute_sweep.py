@@ -23,10 +23,8 @@ from tests.support.panel import Panel
 WRONG = b"\xee" * 32
 CHALLENGER = 3
 KILLED_AT = (
-    "provider.before_serving", "provider.served", "provider.queue.queued", "provider.draw.queued",
-    "provider.open-result.before", "provider.open-result.queued", "provider.fund-appeal.queued",
-    "provider.approve-appeal.queued", "provider.appeal.before", "provider.appeal.queued", "provider.execute.before",
-    "provider.execute.queued",
+    "provider.before_serving", "provider.draw.queued", "provider.open-result.before", "provider.open-result.queued",
+    "provider.fund-appeal.queued", "provider.appeal.queued", "provider.execute.queued",
 )  # fmt: skip
 
 
