@@ -30,8 +30,8 @@ def dispute_lines(dispute: Dispute, kind: DisputeKind, begun_by: str, token: Tok
     """All that is known of a dispute: its kind, each round with its seats and votes, and the division of its money."""
     facts = dispute.facts
     lines = [f"dispute   {KINDS.get(kind, kind.name.lower())}, begun by {begun_by}"]
-    ended = f"; {facts.ended}" if facts.ended else ""
-    lines.append(f"          {PHASES[dispute.phase]}; finding so far: {FINDINGS[dispute.standing]}{ended}")
+    stands = "finding" if facts.ended else "finding so far"
+    lines.append(f"          {facts.ended or PHASES[dispute.phase]}; {stands}: {FINDINGS[dispute.standing]}")
     for item in facts.rounds:
         lines += _round_lines(item, dispute, token)
     if facts.amounts:

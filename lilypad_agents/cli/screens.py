@@ -21,6 +21,7 @@ from lilypad_agents.protocol.ids import NOBODY, hex_of
 from lilypad_agents.protocol.price import decline_cost, penalty
 
 UNVERIFIED_LINE = "Unverified pool (pool 0): nobody re-runs the job, and silence pays the provider."
+VERIFIED_LINE = "mediators re-run a share of the results, and any result that you challenge in time."
 STATES = {
     "signed": "signed",
     "posted": "offered",
@@ -39,7 +40,7 @@ STATES = {
 
 def pool_line(is_verified: bool, pool: bytes) -> str:
     """What every screen about a job says about checking."""
-    return f"Verified pool {short(hex_of(pool))}." if is_verified else UNVERIFIED_LINE
+    return f"Verified pool {short(hex_of(pool))}: {VERIFIED_LINE}" if is_verified else UNVERIFIED_LINE
 
 
 def short(text: str, head: int = 10, tail: int = 4) -> str:

@@ -63,8 +63,8 @@ def _provider_settings(solver_url: str, pool: PoolTerms) -> dict[str, Any]:
 
 
 def cheater_spec(solver_url: str, pool: PoolTerms) -> AgentSpec:
-    """A provider that alters every result; it undercuts the honest ones, as a cheat would."""
-    own = _provider_settings(solver_url, pool) | {"price": PRICE * 9 // 10}
+    """A provider that alters every result. It is a little dearer than the honest ones, so that only who names it meets it."""
+    own = _provider_settings(solver_url, pool) | {"price": PRICE * 11 // 10}
     return AgentSpec("cheater", "provider", CHEATER, own, module="lilypad_agents.devnet.cheater")
 
 

@@ -36,10 +36,10 @@ def devnet() -> None:
 @devnet.command(cls=LilypadCommand, epilog=UP_EXAMPLES)
 @_FOLDER
 @click.option("--port", type=click.IntRange(1, 65_535), help="Port of the chain; default 8545, or a free one.")
-@click.option("--instant", is_flag=True, help="Mine on transactions only instead of every second as well.")
+@click.option("--instant", is_flag=True, help="Mine on transactions only: for `--pool unverified`, since the lottery waits for blocks.")
 @click.option("--modules", type=PATH, metavar="DIR", help="Folder of modules to publish; default: the checkout's.")
 @click.option("--mediators", type=click.IntRange(0, 9), default=3, show_default=True, help="How many stake and judge.")
-@click.option("--cheater", is_flag=True, help="A third provider, which alters results; cheaper than the honest ones.")
+@click.option("--cheater", is_flag=True, help="A third provider, which alters results; meet it with `run --target`.")
 @click.option("--detach/--foreground", default=True, help="Leave it running (default), or stop it with Ctrl-C.")
 def up(
     out: Output, folder: Path | None, port: int | None, instant: bool, modules: Path | None, mediators: int, cheater: bool, detach: bool
@@ -60,6 +60,9 @@ def up(
     def show() -> None:
         out.note(f"{'Everything was running already' if already else 'Ready'} after {seconds:.1f} s.")
         out.print(_table(record))
+        if record.alive("cheater"):
+            target = _data(record, network)["parts"]["cheater"]["account"]
+            out.note(f'\nCheat:  lilypad run cowsay:v0.0.1 -i Message="moo" --verify --target {target}')
         out.note('\nNext:  lilypad run cowsay:v0.0.1 -i Message="moo"')
         out.note("       lilypad balance --all   ·   lilypad devnet status   ·   lilypad devnet down")
 
