@@ -100,7 +100,7 @@ def test_balance__everybody__adds_up_to_what_the_ledger_holds(network: Network) 
     """beh:A3"""
     data = network.lilypad("balance", "--all", "--json").data
     names = [row["name"] for row in data["accounts"]]
-    assert names == ["creator", "provider1", "provider2", "solver", "publisher"]
+    assert names == ["creator", "provider1", "provider2", "solver", "publisher", "mediator1", "mediator2", "mediator3"]
     assert float(data["waiting"]["audit fund of the pool mediated"]) > 990
     assert data["waiting"]["stakes in the pool mediated"] == str(3 * 20 * 160)
     shown = network.lilypad("balance", "--all")
