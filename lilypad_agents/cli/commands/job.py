@@ -181,7 +181,7 @@ def _delivered(creator: Creator, found: Job) -> Any:
 @with_creator
 def accept(out: Output, creator: Creator, id_: str, **options: Any) -> None:
     """Verify a result and agree to it, so that it is settled at once instead of when the judge window ends."""
-    finish(out, creator, creator.find(id_), options, time.monotonic())
+    finish(out, creator, creator.find(id_), options | {"insist": True}, time.monotonic())
 
 
 @job.command(cls=LilypadCommand, epilog="\b\nExamples:\n  lilypad job cancel 0x1a2b\n  lilypad job cancel 0x1a2b --yes")
