@@ -17,6 +17,7 @@ from lilypad_agents.agents.mediator.earnings import Earnings, read_earnings
 from lilypad_agents.agents.mediator.orders import Order, hand_over
 from lilypad_agents.agents.mediator.run import assemble
 from lilypad_agents.agents.mediator.settings import MediatorSettings
+from lilypad_agents.agents.mediator.view import Stage
 from lilypad_agents.agents.provider.results import Module, job_of, opened_of, store_result
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.loop import AgentLoop
@@ -97,7 +98,7 @@ class Court:
     network: Network
     relay: Relay
     folder: Path
-    windows: tuple[int, int, int] = (12, 8, 3)  # commit, reveal, appeal, seconds
+    windows: tuple[int, int, int] = (12, 8, 6)  # commit, reveal, appeal, seconds
     fund: int = 200 * TOKEN
     mediators: list[Mediator] = field(default_factory=list)
     _modules: dict[bool, tuple[Manifest, ModuleTerms, Module]] = field(default_factory=dict)
@@ -315,7 +316,9 @@ class Court:
     def until(
         self, condition: Callable[[], bool], seconds: float = 60.0, *, answers: Sequence[Case] = (), mine: bool = True
     ) -> None:
-        """Turns all loops until the condition holds; the provider answers in these cases. `mine`: a block each turn."""
+        """Turns all loops until the condition holds; the provider answers in these cases. `mine`: a block each turn, and a second
+        each in which no mediator works.
+        """
         end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:
@@ -325,7 +328,15 @@ class Court:
             for case in answers:
                 self.answer(case)
             if mine:
-                self.mine()
+                self.mine() if self.is_working else self.pass_time(1)
+
+    @property
+    def is_working(self) -> bool:
+        """Whether a mediator works on something that takes this machine's time, which the chain's must not overtake."""
+        lives = [mediator.life for mediator in self.mediators if mediator.life is not None]
+        return any(
+            job.stage in (Stage.FETCHING, Stage.READY, Stage.RUNNING) for life in lives for job in life.agent.bench.jobs.values()
+        )
 
     def turn(self) -> None:
         for mediator in self.mediators:
