@@ -35,3 +35,12 @@ def poor_court(court_network: Network, tmp_path: Path) -> Iterator[Court]:
         court = Court(court_network, relay, tmp_path, fund=4 * SEAT_FEE)
         yield court
         court.close()
+
+
+@pytest.fixture
+def slow_court(court_network: Network, tmp_path: Path) -> Iterator[Court]:
+    """Its windows have room for many restarts of a mediator."""
+    with Relay(tmp_path / "relay") as relay:
+        court = Court(court_network, relay, tmp_path, windows=(70, 50, 4))
+        yield court
+        court.close()
