@@ -96,13 +96,14 @@ interface ILilypadStaking {
     /// @notice Lets `operator` (0: nobody any more) commit, reveal and appeal for the caller's seats, in every pool. Emits {OperatorSet}.
     function setOperator(address operator) external;
 
-    /// @notice Up to `most` steps of work that is due: takes rounds that were queued longer than the unbonding time ago out of the
-    /// front of the queue (their dispute is long over), then applies pending changes to the tree, if it is not frozen. Anyone
-    /// may call. Cost grows with `most`. Emits {WeightApplied}; {RoundCancelled} and {RoundPostponed}.
+    /// @notice Up to `most` steps of work that is due: steps over cancelled rounds in front of the queue, then applies pending changes
+    /// to the tree, if it is not frozen. Anyone may call. Cost grows with `most`. Emits {WeightApplied}.
     function applyPending(PoolTerms calldata pool, uint256 most) external;
 
-    /// @notice Draws, as if it were wanted, a round that was cancelled after its period had begun, and releases its seats at once.
-    /// Anyone may call, when it is next. Arguments and errors as in {draw}; TicketWanted when nobody cancelled it.
+    /// @notice Draws, as if it were wanted, a round that was cancelled after its period had begun, or that was queued longer than the
+    /// unbonding time ago (its dispute is over by then), and releases its seats at once. Postponed to a period that has not
+    /// begun, it leaves the queue. Anyone may call, when it is next. Arguments, events and errors as in {draw}; {SeatReleased},
+    /// {RoundCancelled}; TicketWanted when it is neither.
     function drawCancelled(
         PoolTerms calldata pool,
         uint256 ticket,

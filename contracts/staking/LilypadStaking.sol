@@ -24,18 +24,16 @@ contract LilypadStaking is RoundQueue, ReentrancyGuardTransient {
 
     /// @inheritdoc ILilypadStaking
     ILilypad public immutable core;
-    /// @inheritdoc ILilypadStaking
-    uint32 public immutable unbondingTime;
 
     mapping(address account => address) private _operators;
 
     /// @param unbondingTime_ Seconds, above the core's mediation limit; else UnbondingTooShort.
     constructor(ILilypad core_, uint32 unbondingTime_)
-        RoundQueue(ILilypadResolver(core_.resolver()).parameters().randomness)
+        RoundQueue(ILilypadResolver(core_.resolver()).parameters().randomness, unbondingTime_)
     {
         uint256 limit = ILilypadResolver(core_.resolver()).parameters().mediationLimit;
         if (unbondingTime_ <= limit) revert UnbondingTooShort(unbondingTime_, limit);
-        (core, unbondingTime) = (core_, unbondingTime_);
+        core = core_;
     }
 
     // ---- stakers
@@ -104,7 +102,7 @@ contract LilypadStaking is RoundQueue, ReentrancyGuardTransient {
     /// @inheritdoc ILilypadStaking
     function applyPending(PoolTerms calldata pool, uint256 most) external {
         PoolId id = _idOf(pool);
-        most = _dropStale(id, unbondingTime, most);
+        most = _stepOver(id, most);
         if (!_isFrozen(id)) _applyWaiting(id, pool.seatStake, most);
     }
 
@@ -139,6 +137,7 @@ contract LilypadStaking is RoundQueue, ReentrancyGuardTransient {
         PoolId id = _idOf(pool);
         address[] memory accounts;
         (result, accounts) = _draw(id, ticket, round, seats, excluded, true);
+        if (result == DrawResult.Postponed) _leaveIfEarly(id, ticket);
         bool frozen = _isFrozen(id);
         for (uint256 i = 0; i < accounts.length; i++) {
             _release(id, accounts[i], 0, pool.seatStake, frozen);

@@ -2,7 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {IRandomness, SeedStatus} from "../interfaces/IRandomness.sol";
-import {DrawResult} from "../interfaces/ILilypadStaking.sol";
+import {DrawResult, ILilypadStaking} from "../interfaces/ILilypadStaking.sol";
 import {PoolId} from "../types/Ids.sol";
 import {PoolBook} from "./PoolBook.sol";
 import {SumTree, SumTreeLib} from "./SumTree.sol";
@@ -24,15 +24,18 @@ abstract contract RoundQueue is PoolBook {
 
     IRandomness public immutable RANDOMNESS;
     uint32 private immutable PERIOD_BLOCKS;
+    /// @inheritdoc ILilypadStaking
+    uint32 public immutable unbondingTime;
 
     /// @dev What the queue keeps of a round. Fields from the least significant bit:
     /// [0..31] period in which it was queued | [32..71] second of that | [72] cancelled after its period had begun
     /// | [80..255] high bits of the hash of name, seats and excluded accounts. Zero: not in the queue (any more).
     mapping(PoolId => mapping(uint256 ticket => uint256 word)) private _tickets;
 
-    constructor(IRandomness randomness) {
+    constructor(IRandomness randomness, uint32 unbondingTime_) {
         RANDOMNESS = randomness;
         PERIOD_BLOCKS = randomness.periodBlocks();
+        unbondingTime = unbondingTime_;
     }
 
     // ---- joining and leaving
@@ -60,39 +63,29 @@ abstract contract RoundQueue is PoolBook {
         emit RoundCancelled(id, ticket, begun);
     }
 
-    /// @dev Takes up to `most` tickets out of the front that were queued more than `age` seconds ago. What is behind them gets a
-    /// seed that nobody can know yet. Answers how many steps are left.
-    function _dropStale(PoolId id, uint256 age, uint256 most) internal returns (uint256) {
+    /// @dev Steps over up to `most` tickets in front that were cancelled early. Answers how many steps are left.
+    function _stepOver(PoolId id, uint256 most) internal returns (uint256) {
         Pool storage pool = _pools[id];
-        uint256 ticket = pool.next;
-        bool dropped;
-        for (uint256 end = pool.end; most != 0 && ticket < end; ticket++) {
-            uint256 word = _tickets[id][ticket];
-            if (word != 0) {
-                if (uint40(word >> 32) + age >= block.timestamp) break;
-                delete _tickets[id][ticket];
-                dropped = true;
-                emit RoundCancelled(id, ticket, false);
-            }
-            most--;
+        uint256 next = pool.next;
+        for (uint256 end = pool.end; most != 0 && next < end && _tickets[id][next] == 0; most--) {
+            next++;
         }
-        pool.next = uint32(ticket);
-        if (dropped) _postpone(id, ticket - 1, _currentPeriod() + 1);
+        pool.next = uint32(next);
         return most;
     }
 
     // ---- the draw
 
-    /// @dev Draws the ticket that is next. `cancelled`: whether it has to be one that is not wanted any more.
+    /// @dev Draws the ticket that is next, for the strategy or, `unwanted`, for nobody.
     function _draw(
         PoolId id,
         uint256 ticket,
         bytes32 round,
         uint256 seats,
         address[4] calldata excluded,
-        bool cancelled
+        bool unwanted
     ) internal returns (DrawResult, address[] memory accounts) {
-        uint256 period = _requireNext(id, ticket, _hash(round, seats, excluded), cancelled);
+        uint256 period = _requireNext(id, ticket, _hash(round, seats, excluded), unwanted);
         uint256 current = _currentPeriod();
         if (period > current) revert SeedPending(id, period);
         // Neither open seats nor capacity change before the running period is over, whatever the seeds in between say.
@@ -104,22 +97,36 @@ abstract contract RoundQueue is PoolBook {
         accounts = _seatsFrom(id, seed, round, seats, excluded);
         if (accounts.length == 0) return _postponed(id, ticket, period + 1);
         _seat(id, accounts);
-        delete _tickets[id][ticket];
-        _pools[id].next = uint32(ticket + 1);
+        _leave(id, ticket);
         emit RoundDrawn(id, round, ticket, period, accounts);
         return (DrawResult.Drawn, accounts);
     }
 
-    /// @dev Answers the period whose seed draws the ticket. Reverts unless it is next, as described and wanted or not.
-    function _requireNext(PoolId id, uint256 ticket, uint256 hash, bool cancelled) private returns (uint256) {
+    /// @dev A ticket that nobody wants, once it has had its turn and was postponed to a period that has not begun, may go.
+    function _leaveIfEarly(PoolId id, uint256 ticket) internal {
+        if (_pools[id].floor <= _currentPeriod()) return;
+        _leave(id, ticket);
+        emit RoundCancelled(id, ticket, false);
+    }
+
+    function _leave(PoolId id, uint256 ticket) private {
+        delete _tickets[id][ticket];
+        _pools[id].next = uint32(ticket + 1);
+    }
+
+    /// @dev Answers the period whose seed draws the ticket. Reverts unless it is next, as described, and wanted or not.
+    function _requireNext(PoolId id, uint256 ticket, uint256 hash, bool unwanted) private returns (uint256) {
         Pool storage pool = _pools[id];
         uint256 next = _front(id);
         if (pool.next != next) pool.next = uint32(next);
         if (ticket != next || next == pool.end) revert TicketNotNext(id, ticket, next);
         uint256 word = _tickets[id][ticket];
         if (word & HASH_MASK != hash) revert TicketMismatch(id, ticket);
-        if (word & CANCELLED == 0 && cancelled) revert TicketWanted(id, ticket);
-        if (word & CANCELLED != 0 && !cancelled) revert TicketCancelled(id, ticket);
+        bool cancelled = word & CANCELLED != 0;
+        if (cancelled && !unwanted) revert TicketCancelled(id, ticket);
+        // Its dispute is over when it waited for longer than any dispute may take.
+        bool stale = block.timestamp > uint40(word >> 32) + uint256(unbondingTime);
+        if (unwanted && !cancelled && !stale) revert TicketWanted(id, ticket);
         return _periodOf(pool, word);
     }
 
@@ -158,13 +165,9 @@ abstract contract RoundQueue is PoolBook {
     }
 
     function _postponed(PoolId id, uint256 ticket, uint256 period) private returns (DrawResult, address[] memory none) {
-        _postpone(id, ticket, period);
-        return (DrawResult.Postponed, none);
-    }
-
-    function _postpone(PoolId id, uint256 ticket, uint256 period) private {
         _pools[id].floor = uint32(period);
         emit RoundPostponed(id, ticket, period);
+        return (DrawResult.Postponed, none);
     }
 
     // ---- what is asked often

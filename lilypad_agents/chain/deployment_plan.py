@@ -29,11 +29,11 @@ CONTRACTS = (
     "CommitRevealRandomness",
     "Lilypad",
     "LilypadResolver",
+    "LilypadStaking",
+    "LilypadMediation",
     "LilypadModules",
     "LilypadUsers",
     "LilypadBundler",
-    "LilypadStaking",
-    "LilypadMediation",
 )
 BLOCK_HASH, PREVRANDAO, COMMIT_REVEAL = "blockhash", "prevrandao", "commit-reveal"
 # The sources of randomness, of which a deployment has one. Protocol 6.4.
@@ -104,7 +104,7 @@ class DeploymentParameters:
     max_judge_window: int = 0
     reveal_window: int = 3 * 3_600
     mediation_limit: int = 7 * _DAY
-    unbonding_time: int = 8 * _DAY
+    unbonding: int = 8 * _DAY
     last_call: int = _DAY
     salt: str = "0x" + keccak(text="lilypad").hex()
 
@@ -145,7 +145,7 @@ PRESETS: Mapping[str, DeploymentParameters] = {
         max_judge_window=80,
         reveal_window=30,
         mediation_limit=600,
-        unbonding_time=900,
+        unbonding=900,
         last_call=60,
     ),
 }
@@ -273,7 +273,7 @@ def require_sound(
         ("max_judge_window", p.min_judge_window, longest),
         ("reveal_window", 2 * delay_of_seeds(p), 30 * _DAY),
         ("mediation_limit", 60, 90 * _DAY),
-        ("unbonding_time", p.mediation_limit + 1, 365 * _DAY),
+        ("unbonding", p.mediation_limit + 1, _WORD_MOST),
         ("last_call", 1, p.mediation_limit // 4),
     ]
     if p.faucet:
@@ -391,11 +391,11 @@ def plan(parameters: DeploymentParameters, factory: str) -> tuple[PlannedContrac
     planned["LilypadResolver"] = PlannedContract(
         "LilypadResolver", b"", resolver, load_artefact("LilypadResolver").abi_hash, creator="Lilypad"
     )
+    staking = add("LilypadStaking", core, p.unbonding)
+    add("LilypadMediation", core, staking, p.last_call)
     add("LilypadModules", core)
     add("LilypadUsers")
     add("LilypadBundler", core)
-    staking = add("LilypadStaking", core, p.unbonding_time)
-    add("LilypadMediation", core, staking, p.last_call)
     return tuple(planned.values())
 
 

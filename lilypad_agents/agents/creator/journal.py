@@ -35,6 +35,7 @@ _SCHEMA = (
     CREATE INDEX job_stage ON job (stage, created_at);
     CREATE TABLE nonce_page (one INTEGER PRIMARY KEY CHECK (one = 1), page INTEGER NOT NULL, next INTEGER NOT NULL) STRICT;
     """,
+    "ALTER TABLE job ADD COLUMN why TEXT NOT NULL DEFAULT '';",
 )
 PAGE = 256  # nonces that share a word on chain: using them in order is cheaper for whoever opens
 _PAGES = 2**32 // PAGE
@@ -55,6 +56,7 @@ class Job:
 
     `label`: the module as it was named. `folder`: where results go. `agreed`: "", "acceptance" or "waiver".
     `ended`: "" or how it ended. `cost`: smallest units that it cost in the end. `declined`: providers that gave it back.
+    `why`: the reason of our challenge, in our own words.
     """
 
     id: str
@@ -81,6 +83,7 @@ class Job:
     cost: int | None = None
     results: str = ""
     declined: tuple[str, ...] = ()
+    why: str = ""
 
     @property
     def deal_text(self) -> str:

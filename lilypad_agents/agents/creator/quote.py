@@ -63,7 +63,9 @@ def price_offers(
     """
     priced, refused = [], Counter[str]()
     for offer, refusals in offers:
-        if refusals:
+        if refusals and offer.pool != job.pool:
+            refused["it is for another pool"] += 1
+        elif refusals:
             refused[str(refusals[0])] += 1
         else:
             priced.append(_priced(job, offer, module, pool, parameters))

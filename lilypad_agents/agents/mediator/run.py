@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from lilypad_agents.agents.mediator.actor import Actor
 from lilypad_agents.agents.mediator.agent import MediatorAgent
@@ -32,16 +33,22 @@ SOLVER_S = 6.0  # one call to a solver with all its retries
 
 
 def run(
-    settings: MediatorSettings, *, signals: bool = True, signer: Signer | None = None, crash: CrashPlan = NEVER
+    settings: MediatorSettings,
+    *,
+    signals: bool = True,
+    signer: Signer | None = None,
+    crash: CrashPlan = NEVER,
+    make_bench: Callable[..., Bench] = Bench,
 ) -> int:
     """Runs a mediator until it is asked to stop; returns the exit code.
 
     `signals`: SIGTERM and SIGINT ask to stop (main thread only). `signer` None: the key that the settings name.
+    `make_bench`: what re-runs the jobs.
 
     Raises what does not allow it to start: AlreadyRunning, ConfigurationError kinds, ChainUnreachable, KeyUnusable.
     """
     with AgentContext.open(settings, signer=signer, all_deals=True, crash=crash) as context:
-        agent, loop = assemble(context, settings, crash=crash)
+        agent, loop = assemble(context, settings, crash=crash, make_bench=make_bench)
         if settings.selftest:
             agent.tested = False
             threading.Thread(target=_test_sandbox, args=(agent, loop), name="selftest", daemon=True).start()
@@ -49,7 +56,12 @@ def run(
 
 
 def assemble(
-    context: AgentContext, settings: MediatorSettings, *, crash: CrashPlan = NEVER, probe: Probe | None = None
+    context: AgentContext,
+    settings: MediatorSettings,
+    *,
+    crash: CrashPlan = NEVER,
+    probe: Probe | None = None,
+    make_bench: Callable[..., Bench] = Bench,
 ) -> tuple[MediatorAgent, AgentLoop]:
     """A mediator and its loop, not running. Raises NoMediation, MediatorSettingInvalid."""
     loops: list[AgentLoop] = []
@@ -65,7 +77,7 @@ def assemble(
     panels = Panels(context)
     sources = Sources(context, [SolverClient(url, context.signer, SOLVER_S) for url in settings.solver_urls])
     salts = Salts(context.signer, context.domain, VOTES)
-    bench = Bench(
+    bench = make_bench(
         pool=WorkerPool(machine.slots, context.data / "work"),
         library=Library(context.store, sources.fetch, _judging(settings), machine),
         sources=sources,

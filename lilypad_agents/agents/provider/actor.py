@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lilypad_agents.agents.provider.config import ProviderConfig
-from lilypad_agents.agents.provider.decide import Intent
+from lilypad_agents.agents.provider.intents import Intent
 from lilypad_agents.agents.provider.openings import Opened
 from lilypad_agents.agents.provider.store import ProviderStore, StoredResult
 from lilypad_agents.agents.provider.view import Action, ClosingOffer
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.sending import Sender
 from lilypad_agents.chain.abi import AbiError
+from lilypad_agents.chain.contract import Contract
 from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.chain.outbox import Receipt
 from lilypad_agents.protocol.consent import Closing, by_own_key
@@ -47,6 +48,15 @@ class Subject:
         return self.result.opening.commitment(self.id, self.deal)
 
 
+@dataclass(frozen=True)
+class Call:
+    """A transaction to be: whom it goes to, and its calldata."""
+
+    contract: Contract
+    data: bytes
+
+
+DisputeCalls = Callable[[Intent], Call | None]
 Subjects = Callable[[DealId], Subject]
 OpenedOf = Callable[[DealId], Opened | None]
 
@@ -92,7 +102,9 @@ class Actor(Sender[Action]):
 
     # ---- sending
 
-    def act(self, intents: Sequence[Intent], subject: Subjects, opened: OpenedOf) -> int:
+    def act(
+        self, intents: Sequence[Intent], subject: Subjects, opened: OpenedOf, disputes: DisputeCalls = lambda intent: None
+    ) -> int:
         """Hands what the intents ask for to the outbox; how many transactions that made."""
         self.gathering, made = False, 0
         plain = [i for i in intents if i.action is Action.SUBMIT and i.agreement is not Agreement.WAIVER]
@@ -112,6 +124,8 @@ class Actor(Sender[Action]):
             elif intent.action is Action.RECORD:
                 assert intent.period is not None
                 made += self._record_seed(intent.period, Action.RECORD)
+            else:
+                made += self._dispute_step(intent, disputes(intent))
         return made
 
     def _batched(
@@ -191,3 +205,8 @@ class Actor(Sender[Action]):
         found = subject(intent.deal)
         data = self._context.resolver.encode(_STEPS[intent.action], found.deal.words)
         return self._send(intent.action, [found.id], self._context.resolver, data, None)
+
+    def _dispute_step(self, intent: Intent, call: Call | None) -> int:
+        if call is None or intent.deal is None:
+            return 0
+        return self._send(intent.action, [intent.deal], call.contract, call.data, intent.deadline)

@@ -131,7 +131,7 @@ class Library:
             if self._pinned.get(manifest.digest, 0) > now - MODULE_PIN_S // 2:
                 return
             self._pinned[manifest.digest] = now
-        for root in _module_roots(manifest):
+        for root in module_roots(manifest):
             self._store.pin(root, MODULE_PINS, now + MODULE_PIN_S)
 
     # ---- parts
@@ -164,7 +164,7 @@ class Library:
             if module is None:
                 return None
             self._cache.move_to_end(terms.id)
-        return module if all(map(self._store.has, _module_roots(module.manifest))) else None
+        return module if all(map(self._store.has, module_roots(module.manifest))) else None
 
     def _inputs(self, deal: Deal, manifest: Manifest) -> Inputs:
         cid = Cid.raw(deal.inputs)
@@ -214,9 +214,10 @@ def pin_name(deal_id: DealId) -> str:
     return f"provider {hex_of(deal_id)}"
 
 
-def _module_roots(manifest: Manifest) -> tuple[Cid, ...]:
+def module_roots(manifest: Manifest) -> tuple[Cid, ...]:
+    """What a module version consists of: its manifest, its artefact, its other files."""
     wasm = () if manifest.wasm is None else (Cid.parse(manifest.wasm.module),)
     return (Cid.raw(manifest.digest), *wasm, *(Cid.parse(item.cid) for item in manifest.artifacts))
 
 
-__all__ = ["ContentRefused", "ContentUnavailable", "Library", "Obtained", "StoreFull", "pin_name"]
+__all__ = ["ContentRefused", "ContentUnavailable", "Library", "Obtained", "StoreFull", "module_roots", "pin_name"]

@@ -21,7 +21,7 @@ from lilypad_agents.protocol.errors import FieldInvalid
 from lilypad_agents.protocol.ids import address_of
 from lilypad_agents.protocol.offers import JobOffer, ResourceOffer
 from lilypad_agents.protocol.opening import Words
-from lilypad_agents.protocol.terms import ModuleTerms
+from lilypad_agents.protocol.terms import ModuleTerms, PoolTerms
 
 _OPENING_CALLS = {
     "Lilypad": ("open", "openBatch", "openAndSubmit", "openSubmitAndSettle"),
@@ -58,15 +58,19 @@ class OpeningReader:
 
         Raises ChainUnreachable and RpcError.
         """
-        found = self._rpc.request("eth_getTransactionByHash", "0x" + transaction.hex())
-        data = to_bytes(found["input"]) if isinstance(found, dict) and "input" in found else b""
-        for opening in self._openings(data):
-            opened = _opened(opening, deal)
-            if opened is not None:
-                return opened
-        return None
+        return next(filter(None, (_opened(opening, deal) for opening in self._openings(transaction))), None)
 
-    def _openings(self, calldata: bytes) -> Iterator[Any]:
+    def pool(self, deal: Deal, transaction: bytes) -> PoolTerms | None:
+        """The terms of the deal's pool, as the transaction that opened it brought them; proven by the pool id.
+
+        Raises ChainUnreachable and RpcError.
+        """
+        candidates = (pool_terms(opening.pool) for opening in self._openings(transaction))
+        return next((pool for pool in candidates if pool is not None and pool.id == deal.pool), None)
+
+    def _openings(self, transaction: bytes) -> Iterator[Any]:
+        found = self._rpc.request("eth_getTransactionByHash", "0x" + transaction.hex())
+        calldata = to_bytes(found["input"]) if isinstance(found, dict) and "input" in found else b""
         function = self._functions.get(calldata[:4])
         if function is None:
             return
@@ -113,21 +117,33 @@ def opened_from(job: JobOffer, terms: ModuleTerms, deal: Deal) -> Opened | None:
 
 def module_terms(words: Sequence[bytes]) -> ModuleTerms:
     """The terms behind their eleven words. Raises FieldInvalid when a word does not fit its field."""
-    if len(words) != len(ModuleTerms.TYPE.members):
-        raise FieldInvalid("ModuleTerms", "words", f"must be {len(ModuleTerms.TYPE.members)}")
+    return ModuleTerms(**_values(ModuleTerms, words))
+
+
+def pool_terms(words: Sequence[bytes]) -> PoolTerms | None:
+    """The pool terms behind their ten words; None for words that are none."""
+    try:
+        return PoolTerms(**_values(PoolTerms, words))
+    except FieldInvalid:
+        return None
+
+
+def _values(kind: type[ModuleTerms] | type[PoolTerms], words: Sequence[bytes]) -> dict[str, Any]:
+    if len(words) != len(kind.TYPE.members):
+        raise FieldInvalid(kind.__name__, "words", f"must be {len(kind.TYPE.members)}")
     values: dict[str, Any] = {}
-    for member, word in zip(ModuleTerms.TYPE.members, words, strict=True):
+    for member, word in zip(kind.TYPE.members, words, strict=True):
         number = int.from_bytes(word, "big")
         if member.type == "bytes32":
             values[member.attribute] = bytes(word)
         elif member.type == "address":
             if number >> 160:
-                raise FieldInvalid("ModuleTerms", member.name, "is no address")
+                raise FieldInvalid(kind.__name__, member.name, "is no address")
             values[member.attribute] = address_of(number)
         elif member.type == "bool":
             if number > 1:
-                raise FieldInvalid("ModuleTerms", member.name, "must be true or false")
+                raise FieldInvalid(kind.__name__, member.name, "must be true or false")
             values[member.attribute] = bool(number)
         else:
             values[member.attribute] = number
-    return ModuleTerms(**values)
+    return values

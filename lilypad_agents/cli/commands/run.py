@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from lilypad_agents.agents.creator.journal import Job
     from lilypad_agents.agents.creator.outcome import Outcome
 
-_SETTLE_S = 3.0  # how long a verified job is watched for its settlement before the command ends
+_SETTLE_S = 3.0  # how long a job is watched for its settlement before the command ends
+_LOTTERY_S = 12.0  # the same where the lottery has to speak first (a devnet's period and its lookahead)
 EXAMPLES = """\b
 Examples:
   lilypad run cowsay:v0.0.1 -i Message="moo"
@@ -127,7 +128,8 @@ def _watch_settlement(runner: Any, outcome: Outcome) -> Outcome:
     if outcome.error is not None or outcome.is_final or not outcome.job.agreed:
         return outcome
     try:
-        found: Outcome = runner.wait("final", seconds=_SETTLE_S)
+        seconds = _LOTTERY_S if outcome.job.pool.is_verified else _SETTLE_S
+        found: Outcome = runner.wait("final", seconds=seconds)
         return found
     except (JobUnfinished, ChainUnreachable):
         return outcome

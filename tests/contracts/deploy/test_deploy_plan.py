@@ -24,6 +24,7 @@ from lilypad_agents.chain.deployment_plan import (
 )
 
 DEPLOYER = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+ON_CORE = {"Lilypad", "LilypadResolver", "LilypadStaking", "LilypadMediation", "LilypadModules", "LilypadBundler"}
 OTHER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 
 
@@ -56,9 +57,11 @@ def test_plan__equal_parameters__equal_addresses() -> None:
     [
         ("tokenRecipient", OTHER, {"LilypadToken", "LilypadFaucet"}),
         ("faucetAmount", "5", {"LilypadFaucet"}),
-        ("periodBlocks", "7", {"BlockHashRandomness", "Lilypad", "LilypadResolver", "LilypadModules", "LilypadBundler"}),
-        ("protocolFeeBps", "99", {"Lilypad", "LilypadResolver", "LilypadModules", "LilypadBundler"}),
-        ("revealWindow", "31", {"Lilypad", "LilypadResolver", "LilypadModules", "LilypadBundler"}),
+        ("periodBlocks", "7", {"BlockHashRandomness", *ON_CORE}),
+        ("protocolFeeBps", "99", ON_CORE),
+        ("revealWindow", "31", ON_CORE),
+        ("unbonding", "901", {"LilypadStaking", "LilypadMediation"}),
+        ("lastCall", "61", {"LilypadMediation"}),
         ("salt", "0x" + "ab" * 32, set(contracts_of(preset("devnet")))),
     ],
 )
@@ -156,6 +159,9 @@ def test_preset__unknown__lists_the_known() -> None:
         ("revealWindow", 17, 18, 30 * 86_400),
         ("mediationLimit", 59, 60, 90 * 86_400),
         ("mediationLimit", 90 * 86_400 + 1, 60, 90 * 86_400),
+        ("unbonding", 600, 601, 2**32 - 1),
+        ("lastCall", 0, 1, 150),
+        ("lastCall", 151, 1, 150),
         ("faucetAmount", 0, 1, 100_000 * 10**18),
         ("faucetShare", 10**27 + 1, 0, 10**27),
     ],

@@ -28,6 +28,7 @@ OWN_RECORD_ONLY = {
     ("LilypadModules", "setOperator"),  # of a name, by its owner
     ("LilypadModules", "setPayee"),
     ("LilypadModules", "updateList"),  # by its curator
+    ("LilypadStaking", "setOperator"),  # of the caller's own seats
     ("LilypadUsers", "update"),  # of the caller
 }
 

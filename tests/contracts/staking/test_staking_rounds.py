@@ -389,22 +389,55 @@ def test_cancel__of_many__is_stepped_over_in_bounded_work(site: StakingSite) -> 
     assert site.draw(300, "300")[0] == DRAWN
 
 
-def test_stale_rounds__older_than_the_unbonding_time__anyone_takes_out(site: StakingSite) -> None:
+def test_stale_round__older_than_the_unbonding_time__anyone_gives_its_turn(site: StakingSite) -> None:
     """A strategy that forgets its rounds cannot keep the stakes frozen: their disputes are over by then."""
-    site.queue("a", 3)
-    site.queue("b", 3)
+    tickets = [site.queue("a", 3), site.queue("b", 3)]
     queued_at = site.evm.timestamp
     site.begin()
     site.evm.set_block(timestamp=queued_at + UNBONDING)
-    site.apply()
-    assert site.frozen
+    with expect_revert("TicketWanted", pool=site.pool.id, ticket=0):
+        site.draw_cancelled(tickets[0], "a", 3)
     site.evm.mine(1)
-    receipt = site.apply(1)
-    assert receipt.event("RoundCancelled") == {"pool": site.pool.id, "ticket": 0, "inQueue": False}
-    assert receipt.event("RoundPostponed")["period"] == site.period + 1
-    assert site.staking.queueOf(site.pool.id)[:2] == (1, 2)
+    assert site.draw_cancelled(tickets[0], "a", 3) == DRAWN
+    assert site.draw_cancelled(tickets[1], "b", 3) == DRAWN
     site.apply()
     assert site.staking.queueOf(site.pool.id)[:2] == (2, 2)
+    assert (site.frozen, site.staking.poolOf(site.pool.id)[1]) == (False, 0)
+
+
+def test_cancelled_round__postponed_to_a_period_that_has_not_begun__leaves(site: StakingSite) -> None:
+    """Also one that can never be seated again, because the stake has left, does not stop the queue."""
+    tickets = [site.queue("a", 20), site.queue("b", 3)]
+    site.begin()
+    site.unbond(site.account("staker 0"), 10 * SEAT)
+    site.unbond(site.account("staker 1"), 10 * SEAT)
+    lose(site, site.period)
+    assert site.draw(tickets[0], "a", 20)[0] == POSTPONED
+    site.apply()
+    site.to_period(site.period + 1)
+    site.cancel(tickets[0])
+    receipt = site.staking.drawCancelled(site.pool, tickets[0], name("a"), 20, EXCLUDE_NOBODY)
+    assert receipt.value == POSTPONED
+    assert receipt.event("RoundPostponed")["period"] == site.period + 1
+    assert receipt.event("RoundCancelled") == {"pool": site.pool.id, "ticket": 0, "inQueue": False}
+    site.begin(1)
+    assert site.draw(tickets[1], "b", 3)[0] == DRAWN
+
+
+def test_cancelled_round__late_and_failing__takes_a_turn_in_each_period(site: StakingSite, stakers: list[Account]) -> None:
+    """As the wanted one would: it stays until its period has not begun."""
+    excluded = excluding(stakers[0], stakers[1])
+    ticket = site.queue("a", 9, excluded)
+    first = site.period + 1
+    for period in range(first, first + 3):
+        site.know(period, period)
+    site.to_period(first + 2)
+    site.cancel(ticket)
+    for period in range(first, first + 3):
+        assert site.staking.queueOf(site.pool.id) == (0, 1, period)
+        assert site.frozen
+        assert site.draw_cancelled(ticket, "a", 9, excluded) == POSTPONED
+    assert site.staking.queueOf(site.pool.id)[:2] == (1, 1)
     assert not site.frozen
 
 
