@@ -41,6 +41,6 @@ def poor_court(court_network: Network, tmp_path: Path) -> Iterator[Court]:
 def slow_court(court_network: Network, tmp_path: Path) -> Iterator[Court]:
     """Its windows have room for many restarts of a mediator."""
     with Relay(tmp_path / "relay") as relay:
-        court = Court(court_network, relay, tmp_path, windows=(70, 50, 4))
+        court = Court(court_network, relay, tmp_path, windows=(22, 12, 4))
         yield court
         court.close()

@@ -51,14 +51,15 @@ def life(court: Court, mediator: Mediator, case: Case, crash: CrashPlan) -> int:
         time.sleep(0.1)
 
 
-@pytest.mark.timeout(180)
-def test_mediator__killed_at_every_point_between_draw_and_reveal__reveals_its_one_vote(slow_court: Court) -> None:
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("points", [POINTS[:7], POINTS[7:]], ids=["until the run", "until the verdict"])
+def test_mediator__killed_at_every_point__reveals_its_one_vote(slow_court: Court, points: tuple[str, ...]) -> None:
     """flt:F34 flt:F28 beh:J2 One dispute, one death at each point: each seat commits once, reveals that, and is paid."""
     court = slow_court
     mediator = court.mediator(start=False)
     case = court.submitted("many lives")
     court.challenge(case)
-    for point in POINTS:
+    for point in points:
         assert life(court, mediator, case, CrashPlan(1, only=point)) == signals.SIGKILL, f"it did not come to {point}"
     if not court.ended(case):  # the last death came after its transaction was signed, or before
         assert life(court, mediator, case, CrashPlan(0)) == 0
