@@ -21,6 +21,10 @@ from lilypad_agents.protocol.opening import NO_OPENING, ResultOpening
 from lilypad_agents.protocol.terms import PoolTerms
 
 
+# Most gas of a vote: for the call, and for each seat of the round.
+_GAS = {Action.COMMIT: (150_000, 4_000), Action.REVEAL: (200_000, 30_000)}
+
+
 @dataclass(frozen=True)
 class Subject:
     """What an action about a deal needs beside the intent. `asked`: how often seats were asked for."""
@@ -79,9 +83,12 @@ class Actor(Sender[Action]):
         if call is None:
             return 0
         contract, data = call
-        return self._send(
-            intent.action, [subject_of(intent.action, subject, intent.seat)], contract, data, intent.deadline
-        )
+        gas = None
+        if intent.action in _GAS:  # whoever happens to be the last one in a block also pays for the tally
+            once, each = _GAS[intent.action]
+            gas = once + each * len(subject.seating.accounts)
+        what = subject_of(intent.action, subject, intent.seat)
+        return self._send(intent.action, [what], contract, data, intent.deadline, gas)
 
     def _call(self, intent: Intent, subject: Subject) -> tuple[Contract, bytes] | None:
         """The contract and calldata of an intent about a deal; None for what is no transaction."""

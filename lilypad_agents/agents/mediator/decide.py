@@ -128,10 +128,12 @@ def _commit(dispute: DisputeView, view: MediatorView, config: MediatorConfig) ->
 def _open(dispute: DisputeView, view: MediatorView, config: MediatorConfig) -> Iterator[Intent]:
     """The provider's window. A seat that lost its vote uses it to find it again."""
     yield from _recover(dispute)
+    yield from _look_ahead(dispute, view, config)
 
 
 def _reveal(dispute: DisputeView, view: MediatorView, config: MediatorConfig) -> Iterator[Intent]:
     yield from _recover(dispute)
+    yield from _look_ahead(dispute, view, config)
     mine = [seat for seat in dispute.seats if seat.state is SeatState.COMMITTED and seat.matches]
     if not mine:
         return
@@ -152,8 +154,8 @@ def _appealable(dispute: DisputeView, view: MediatorView, config: MediatorConfig
     if not dispute.appeal_asked:
         if config.appeal is not AppealRule.OWN:
             return
-        if dispute.work.word is None and _may_contradict(dispute):
-            yield from _work(dispute, view)
+        if _may_contradict(dispute):
+            yield from _look_ahead(dispute, view, config)
         if not contradicts(dispute):
             return
     yield from _pay_appeal(dispute, view, config, until)
@@ -241,6 +243,12 @@ def contradicts(dispute: DisputeView) -> bool:
     if dispute.standing is Finding.UNSERVED:
         return ours == dispute.opened and dispute.data.check is Check.SERVED
     return ours == dispute.opened
+
+
+def _look_ahead(dispute: DisputeView, view: MediatorView, config: MediatorConfig) -> Iterator[Intent]:
+    """Where the rule is to appeal against what an own re-run contradicts, the run begins before there is a finding."""
+    if config.appeal is AppealRule.OWN and dispute.work.word is None and not dispute.delivery:
+        yield from _work(dispute, view)
 
 
 def _pay_appeal(

@@ -55,3 +55,19 @@ class OrderRefused(LilypadError):
     code = "order-refused"
     hint = "The message says what is missing; nothing was sent that cannot be repeated."
     exit_code = 10
+
+
+class DrawDiffers(LilypadError):
+    """A draw on the chain is not what its seed and the stakes before it give. Figures: `round`, `found`, `needed`."""
+
+    code = "draw-differs"
+    hint = "Ask another endpoint; if it says the same, the contract or the endpoint lies, and nobody should trust this pool."
+    exit_code = 41
+
+
+class SeedOutOfReach(LilypadError):
+    """The seed of a draw was never recorded, and its block is too old for this endpoint. Figures: `period`."""
+
+    code = "seed-out-of-reach"
+    hint = "Ask an archive endpoint with --rpc."
+    exit_code = 40

@@ -30,7 +30,7 @@ from lilypad_agents.errors import LilypadError
 from lilypad_agents.protocol.ids import Address, DealId, PoolId, hex_of
 from lilypad_agents.protocol.terms import PoolTerms
 
-VOTE, APPEAL, STAKE, UNSTAKE = "vote", "appeal", "stake", "unstake"
+VOTE, APPEAL, STAKE, UNSTAKE, WITHDRAW = "vote", "appeal", "stake", "unstake", "withdraw"
 _POLL_S = 0.1
 
 
@@ -91,9 +91,11 @@ def hand_over(data: Path, order: Order, timeout_s: float) -> dict[str, Any]:
     return dict(found["done"])
 
 
-def steps_of(context: AgentContext, order: Order, pool: PoolTerms) -> list[tuple[str, Contract, bytes]]:
-    """The transactions of a stake or unstake, one after the other: name, contract, calldata. Asks for the allowance."""
+def steps_of(context: AgentContext, order: Order, pool: PoolTerms, account: Address) -> list[tuple[str, Contract, bytes]]:
+    """The transactions of an order about a stake, one after the other: name, contract, calldata. `account`: whose seats."""
     staking = context.contracts[STAKING]
+    if order.kind == WITHDRAW:
+        return [("withdraw", staking, staking.encode("withdraw", pool, account))]
     if order.kind == UNSTAKE:
         return [("unstake", staking, staking.encode("requestUnbonding", pool, order.amount))]
     token = Contract(pool.token, context.contracts["LilypadToken"].abi, context.rpc, context.contracts.errors)
@@ -158,7 +160,7 @@ class Orders:
             self.appeals[order.deal] = order.round
             self._answer(order.id, done={"asked": True})
             return 0
-        if order.kind in (STAKE, UNSTAKE):
+        if order.kind in (STAKE, UNSTAKE, WITHDRAW):
             return self._send_next(order)
         raise OrderRefused(f"There is no order {order.kind!r}.", order=order.kind, reason="unknown")
 
@@ -175,7 +177,7 @@ class Orders:
         if pool is None:
             raise PoolUnknown("The running mediator's settings do not name that pool.", pool=hex_of(order.pool))
         if order.id not in self._steps:
-            self._steps[order.id] = steps_of(self.context, order, pool)
+            self._steps[order.id] = steps_of(self.context, order, pool, self.account)
         hashes = []
         for name, contract, data in self._steps[order.id]:
             key = f"order:{order.id}:{name}"

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from lilypad_agents.agents.runtime.context import AgentContext
+from lilypad_agents.agents.runtime.context import AgentContext, Contracts
 from lilypad_agents.agents.runtime.disputes import MEDIATION, Dispute, Facts, facts_of, look
 from lilypad_agents.chain.abi import DecodedEvent
 from lilypad_agents.chain.clock import ChainMoment
 from lilypad_agents.chain.contract import BlockId, Contract
+from lilypad_agents.chain.database import Database
 from lilypad_agents.chain.logs import CursorConfig, EventSource, LogCursor
+from lilypad_agents.chain.rpc import Rpc
+from lilypad_agents.chain.types import Notify, silent
 from lilypad_agents.protocol.dispute import Phase
 from lilypad_agents.protocol.ids import NOBODY, Address, Bytes32, DealId, PoolId
 from lilypad_agents.protocol.units import Period
@@ -44,6 +47,18 @@ class PoolLog:
     cancelled: set[int] = field(default_factory=set)
 
 
+def cursor_of(
+    database: Database, rpc: Rpc, contracts: Contracts, name: str = "panels", confirmations: int = 0, notify: Notify = silent
+) -> LogCursor:
+    """The cursor over strategy, pools, and what the core credited on anybody's behalf. Reading stored events asks nobody."""
+    sources = [EventSource(contracts[found].address, contracts[found].abi) for found in (MEDIATION, STAKING)]
+    sources.append(EventSource(contracts.core.address, contracts.core.abi, ("CreditTransferred",)))
+    return LogCursor(
+        database, rpc, sources, start_block=min(contracts.book.contract(found).block for found in (MEDIATION, STAKING)),
+        name=name, config=CursorConfig(confirmations=confirmations), notify=notify,
+    )  # fmt: skip
+
+
 @dataclass
 class _DealLog:
     """The events of one deal's disputes, and whether the last one is over."""
@@ -57,17 +72,10 @@ class Panels:
 
     def __init__(self, context: AgentContext, name: str = "panels") -> None:
         """`name`: of its cursor. Raises DeploymentMismatch when the deployment has no panel strategy or no staking."""
-        self._context = context
         self.mediation: Contract = context.contracts[MEDIATION]
         self.staking: Contract = context.contracts[STAKING]
-        self.cursor = LogCursor(
-            context.database,
-            context.rpc,
-            [EventSource(contract.address, contract.abi) for contract in (self.mediation, self.staking)],
-            start_block=min(context.book.contract(name).block for name in (MEDIATION, STAKING)),
-            name=name,
-            config=CursorConfig(confirmations=context.settings.confirmations),
-            notify=context.log,
+        self.cursor = cursor_of(
+            context.database, context.rpc, context.contracts, name, context.settings.confirmations, context.log
         )
         self._loaded = False
         self._head = b""
@@ -106,7 +114,7 @@ class Panels:
         for event in events:
             if event.address == self.staking.address:
                 self._take_staking(event)
-            else:
+            elif event.address == self.mediation.address and "dealId" in event.args:
                 self._take_mediation(event)
 
     def _take_mediation(self, event: DecodedEvent) -> None:

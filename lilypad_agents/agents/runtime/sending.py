@@ -165,9 +165,18 @@ class Sender(Generic[A]):
         return self._randomness
 
     def _send(
-        self, action: A, deals: Sequence[DealId], contract: Contract, data: bytes, deadline: Timestamp | None
+        self,
+        action: A,
+        deals: Sequence[DealId],
+        contract: Contract,
+        data: bytes,
+        deadline: Timestamp | None,
+        gas: int | None = None,
     ) -> int:
-        """Note and transaction in one durable step. The key says what it does; a repeat after a failure is a new one."""
+        """Note and transaction in one durable step. The key says what it does; a repeat after a failure is a new one.
+
+        `gas`: what it may take at most, where others' transactions in the same block can make it dearer than it is now.
+        """
         attempt = sum(self._paused.get((deal_id, action), (0, 0))[0] for deal_id in deals)
         key = f"{action}:{_digest(deals)}:{attempt}"
         self._crash.point(f"{self._name}.{action}.before")
@@ -177,6 +186,7 @@ class Sender(Generic[A]):
                 key,
                 contract.address,
                 data,
+                gas=gas,
                 deadline=None if deadline is None or deadline >= LAST else int(deadline),
                 again_if_failed=True,
             )

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lilypad_agents.agents.creator.terms import terms_of
 from lilypad_agents.agents.mediator.agent import MediatorAgent
+from lilypad_agents.agents.mediator.earnings import Earnings, read_earnings
+from lilypad_agents.agents.mediator.orders import Order, hand_over
 from lilypad_agents.agents.mediator.run import assemble
 from lilypad_agents.agents.mediator.settings import MediatorSettings
+from lilypad_agents.agents.mediator.view import Stage
 from lilypad_agents.agents.provider.results import Module, job_of, opened_of, store_result
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.loop import AgentLoop
 from lilypad_agents.chain.crash import NEVER, CrashPlan
+from lilypad_agents.chain.deployer import DeploymentFailed
 from lilypad_agents.chain.keys import LocalSigner
 from lilypad_agents.content.importer import add_bytes
 from lilypad_agents.execution.inputs import Inputs, make_inputs
 from lilypad_agents.execution.job import RunResult
-from lilypad_agents.execution.manifest import Manifest
+from lilypad_agents.execution.manifest import Manifest, parse_manifest
 from lilypad_agents.execution.pack import pack
 from lilypad_agents.execution.worker import WorkerPool
 from lilypad_agents.protocol.deal import Deal, DealState, deal_from_offers
 from lilypad_agents.protocol.digest import Opened, commitment
+from lilypad_agents.protocol.dispute import NO_SEATING
 from lilypad_agents.protocol.ids import ZERO, Address, DealId, hex_of, keccak256
 from lilypad_agents.protocol.lifecycle import Status
 from lilypad_agents.protocol.mediation import Phase, RoundWord
@@ -39,7 +46,6 @@ from tests.support.network import TOKEN, Network, signer
 _accounts = itertools.count(300)  # of the test mnemonic, none used twice
 SEAT_STAKE = 100 * TOKEN
 SEAT_FEE = TOKEN * 125 // 100
-FUND = 200 * TOKEN
 
 
 @dataclass
@@ -92,9 +98,10 @@ class Court:
     network: Network
     relay: Relay
     folder: Path
-    windows: tuple[int, int, int] = (12, 8, 3)
+    windows: tuple[int, int, int] = (12, 8, 6)  # commit, reveal, appeal, seconds
+    fund: int = 200 * TOKEN
     mediators: list[Mediator] = field(default_factory=list)
-    _module: tuple[Manifest, ModuleTerms, Module] | None = None
+    _modules: dict[bool, tuple[Manifest, ModuleTerms, Module]] = field(default_factory=dict)
     _runs: dict[bytes, RunResult] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -109,7 +116,7 @@ class Court:
             Address(self.mediation.address), self.network.token, TOKEN // 10, SEAT_STAKE, 10 * TOKEN, ZERO, commit, reveal,
             appeal, keccak256(self.folder.name.encode() + self.creator.address.encode()),
         )  # fmt: skip
-        self.network.send(0, "Lilypad", "donate", self.pool.strategy, self.network.token, self.pool.id, FUND)
+        self.network.send(0, "Lilypad", "donate", self.pool.strategy, self.network.token, self.pool.id, self.fund)
 
     @property
     def mediation(self) -> Any:
@@ -163,32 +170,35 @@ class Court:
 
     # ---- deals
 
-    def module(self) -> tuple[Manifest, ModuleTerms, Module]:
-        """Cowsay, served by the relay."""
-        if self._module is None:
+    def module(self, broken: bool = False) -> tuple[Manifest, ModuleTerms, Module]:
+        """Cowsay, served by the relay. `broken`: a version whose artefact is no program."""
+        if broken not in self._modules:
             packed = pack(PROJECT / "modules" / "cowsay", signer(9).address)
-            for data in (packed.manifest.canonical, *packed.contents.values()):
+            manifest, contents = packed.manifest, packed.contents
+            if broken:
+                made = json.loads(manifest.canonical)
+                made["wasm"]["module"] = str(add_bytes(self.relay.store, b"not a program"))
+                manifest = parse_manifest(made)
+            for data in (manifest.canonical, *contents.values()):
                 add_bytes(self.relay.store, data)
-            module = Module(packed.manifest, packed.wasm, {})
-            self._module = packed.manifest, terms_of(packed.manifest), module
-        return self._module
+            self._modules[broken] = manifest, terms_of(manifest), Module(packed.manifest, packed.wasm, {})
+        return self._modules[broken]
 
-    def inputs(self, message: str) -> Inputs:
-        manifest, terms, _ = self.module()
+    def inputs(self, message: str, manifest: Manifest, terms: ModuleTerms) -> Inputs:
         inputs = make_inputs(manifest, hex_of(terms.id), {"Message": message}, {})
         add_bytes(self.relay.store, inputs.document)
         return inputs
 
     def submitted(
         self, message: str = "moo", *, change: Callable[[RunResult], RunResult] = lambda result: result, serve: bool = True,
-        audit_bps: int = 10_000, **job: Any,
+        broken: bool = False, **job: Any,
     ) -> Case:  # fmt: skip
-        """A deal whose provider has posted a result: of its run, or of what `change` makes of it."""
-        manifest, terms, module = self.module()
-        inputs = self.inputs(message)
+        """A deal, sure to be drawn, whose provider has posted a result: of its run, or of what `change` makes of it."""
+        manifest, terms, module = self.module(broken)
+        inputs = self.inputs(message, manifest, terms)
         offer = self.network.job(
-            self.creator.address, terms, inputs=inputs.digest, pool=self.pool.id, audit_bps=audit_bps,
-            collateral_bps=80_000 if audit_bps == 10_000 else 150_000, max_price=4 * TOKEN, judge_window=70, **job,
+            self.creator.address, terms, inputs=inputs.digest, pool=self.pool.id, audit_bps=10_000,
+            collateral_bps=80_000, max_price=4 * TOKEN, judge_window=70, **job,
         )  # fmt: skip
         resource = self.network.resource(self.provider.address, pool=self.pool.id)
         pair = Pair(
@@ -218,7 +228,45 @@ class Court:
     def challenge(self, case: Case) -> None:
         self.network.send(0, "LilypadResolver", "challenge", case.deal.words)
 
+    def name_data(self, case: Case) -> None:
+        """What a provider answers to a delivery challenge."""
+        self.network.send(
+            self.provider_index, "LilypadMediation", "nameData", case.id, self._seating(case), case.data
+        )
+
+    @property
+    def no_seating(self) -> Any:
+        return NO_SEATING
+
+    def draw(self, case: Case) -> bool:
+        """Draws the first round, without any mediator's help; False while the seed is not known."""
+        try:
+            self.network.send(0, "LilypadMediation", "draw", case.deal.words, self.pool, NO_SEATING)
+        except DeploymentFailed:
+            return False
+        return True
+
+    def override(self, mediator: Mediator, case: Case, *, round_: int, vote: bytes) -> None:
+        """The user's word, as the command hands it over."""
+        self._order(mediator, Order("vote", deal=case.id, round=round_, vote=vote))
+
+    def ask_appeal(self, mediator: Mediator, case: Case, *, round_: int) -> None:
+        self._order(mediator, Order("appeal", deal=case.id, round=round_))
+
+    def _order(self, mediator: Mediator, order: Order) -> dict[str, Any]:
+        """Hands an order over as another process does, while the loops turn here."""
+        with ThreadPoolExecutor(1) as threads:
+            answer = threads.submit(hand_over, mediator.folder, order, 20.0)
+            self.until(answer.done, mine=False)
+            return answer.result()
+
     # ---- looking
+
+    def earnings(self, mediator: Mediator) -> Earnings:
+        return read_earnings(self.options(mediator), [mediator.account])
+
+    def wallet(self, mediator: Mediator) -> int:
+        return int(self.network.contracts["LilypadToken"].call("balanceOf", mediator.account))
 
     def state(self, case: Case) -> DealState:
         return DealState.of(self.network.contracts.core.call("dealOf", case.id))
@@ -268,7 +316,9 @@ class Court:
     def until(
         self, condition: Callable[[], bool], seconds: float = 60.0, *, answers: Sequence[Case] = (), mine: bool = True
     ) -> None:
-        """Turns all loops until the condition holds; the provider answers in these cases. `mine`: a block each turn."""
+        """Turns all loops until the condition holds; the provider answers in these cases. `mine`: a block each turn, and a second
+        each in which no mediator works.
+        """
         end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:
@@ -278,7 +328,15 @@ class Court:
             for case in answers:
                 self.answer(case)
             if mine:
-                self.mine()
+                self.mine() if self.is_working else self.pass_time(1)
+
+    @property
+    def is_working(self) -> bool:
+        """Whether a mediator works on something that takes this machine's time, which the chain's must not overtake."""
+        lives = [mediator.life for mediator in self.mediators if mediator.life is not None]
+        return any(
+            job.stage in (Stage.FETCHING, Stage.READY, Stage.RUNNING) for life in lives for job in life.agent.bench.jobs.values()
+        )
 
     def turn(self) -> None:
         for mediator in self.mediators:
