@@ -52,7 +52,7 @@ def demo() -> int:
         print("The lottery drew this deal, so an audit has begun by itself.")
     code = show("job", "wait", deal, "--wait", "final")
     step("4. Who was drawn, and the proof that nobody chose them")
-    proved = show("mediator", "verify-draw", deal)
+    proved = show("mediator", "verify-draw", deal, "--config", ".devnet/mediator1/settings.toml")
     step("5. What they said, and where the money of the dispute went")
     show("job", "show", deal)
     step("6. Money before and after")
