@@ -26,6 +26,7 @@ from lilypad_agents.protocol.units import Units
 from tests.support.cli_schemas import check_events, check_object
 
 PROJECT = Path(__file__).resolve().parents[2]
+_QUIET_S = 60
 COMMAND = [sys.executable, "-m", "lilypad_agents.cli"]
 
 
@@ -82,6 +83,7 @@ class Network:
 
     folder: Path
     port: int
+    ended: set[bytes] = field(default_factory=set)
 
     def environment(self, **changes: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("LILYPAD_")}
@@ -151,8 +153,9 @@ class Network:
         return CreatorChain(rpc, AddressBook.load(self.folder / ".devnet" / "deployments" / "1337.json"))
 
     def money(self, creator: str = "creator") -> dict[str, int]:
-        """Everything that the ledger holds, by whose it is; wei."""
+        """Everything that the ledger holds, by whose it is; wei. Waits for deals of other tests that are still to be settled."""
         chain = self.chain()
+        self._until_quiet(chain)
         indices = {"creator": ROLES[creator], "provider1": FIRST_PROVIDER, "provider2": SECOND_PROVIDER}
         found = {}
         for name, index in indices.items():
@@ -172,6 +175,16 @@ class Network:
         found["held"] = int(chain.core.call("heldOf", token))
         chain.rpc.close()
         return {name: int(amount) for name, amount in found.items()}
+
+    def _until_quiet(self, chain: CreatorChain) -> None:
+        """Until every deal has ended: the lottery and audits settle some a while after their command."""
+        deadline = time.monotonic() + _QUIET_S
+        while time.monotonic() < deadline:
+            running = [opened.id for opened in chain.opened() if opened.id not in self.ended]
+            self.ended |= {deal for deal in running if chain.state(deal)[0].status.is_final}
+            if self.ended.issuperset(running):
+                return
+            time.sleep(0.3)
 
     def due(self, deal: str, units: int = 0) -> Charge:
         """What a deal of these many metered units costs, by its record on the chain and the protocol's own arithmetic."""
