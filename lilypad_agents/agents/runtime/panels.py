@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from lilypad_agents.agents.runtime.context import AgentContext, Contracts
 from lilypad_agents.agents.runtime.disputes import MEDIATION, Dispute, Facts, facts_of, look
 from lilypad_agents.chain.abi import DecodedEvent
 from lilypad_agents.chain.clock import ChainMoment
@@ -21,6 +21,9 @@ from lilypad_agents.chain.types import Notify, silent
 from lilypad_agents.protocol.dispute import Phase
 from lilypad_agents.protocol.ids import NOBODY, Address, Bytes32, DealId, PoolId
 from lilypad_agents.protocol.units import Period
+
+if TYPE_CHECKING:
+    from lilypad_agents.agents.runtime.context import AgentContext, Contracts
 
 STAKING = "LilypadStaking"
 _ENDS = ("DisputeExecuted", "DisputeUnwound")
