@@ -87,7 +87,10 @@ abstract contract RoundQueue is PoolBook {
     ) internal returns (DrawResult, address[] memory accounts) {
         uint256 period = _requireNext(id, ticket, _hash(round, seats, excluded), unwanted);
         uint256 current = _currentPeriod();
-        if (period > current) revert SeedPending(id, period);
+        if (period > current) {
+            if (unwanted) return (DrawResult.Postponed, accounts); // by one in front of it
+            revert SeedPending(id, period);
+        }
         // Neither open seats nor capacity change before the running period is over, whatever the seeds in between say.
         if (!_mayOpen(id, seats)) return _postponed(id, ticket, current + 1);
         (SeedStatus status, bytes32 seed) = RANDOMNESS.seed(uint32(period));
@@ -102,9 +105,9 @@ abstract contract RoundQueue is PoolBook {
         return (DrawResult.Drawn, accounts);
     }
 
-    /// @dev A ticket that nobody wants, once it has had its turn and was postponed to a period that has not begun, may go.
+    /// @dev A ticket that nobody wants may go once it was postponed to a period that has not begun.
     function _leaveIfEarly(PoolId id, uint256 ticket) internal {
-        if (_pools[id].floor <= _currentPeriod()) return;
+        if (_periodOf(_pools[id], _tickets[id][ticket]) <= _currentPeriod()) return;
         _leave(id, ticket);
         emit RoundCancelled(id, ticket, false);
     }
@@ -145,7 +148,7 @@ abstract contract RoundQueue is PoolBook {
         returns (address[] memory accounts)
     {
         SumTree storage tree = _trees[id];
-        uint256 depth = _pools[id].depth;
+        uint256 depth = _depth(_pools[id]);
         uint256 root = tree.total(depth);
         accounts = new address[](seats);
         for (uint256 seat = 0; seat < seats; seat++) {
@@ -219,7 +222,7 @@ abstract contract RoundQueue is PoolBook {
         return PERIOD_BLOCKS == 0 ? RANDOMNESS.currentPeriod() : uint32(block.number / PERIOD_BLOCKS);
     }
 
-    /// @dev For the queue's view: next ticket, end, and the period whose seed draws it; with an empty queue that of a round queued now.
+    /// @dev For the view: next ticket, end, and the period whose seed draws the next; with an empty queue, of a round queued now.
     function _queueState(PoolId id) internal view returns (uint256 next, uint256 end, uint256 period) {
         Pool storage pool = _pools[id];
         next = _front(id);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lilypad_agents.devnet.layout import CREATOR, FIRST_PROVIDER, PUBLISHER, SECOND_PROVIDER, SOLVER
+from lilypad_agents.devnet.layout import CHEATER, CREATOR, FIRST_PROVIDER, MEDIATORS, PUBLISHER, SECOND_PROVIDER, SOLVER
 from lilypad_agents.protocol.ids import NOBODY, Address
 
 if TYPE_CHECKING:
@@ -28,9 +28,30 @@ def parties(session: Session) -> list[tuple[str, Address]]:
     if session.book.chain_id not in LOCAL_CHAINS:
         return [("you", session.account)]
     found = [(name, address_of(index)) for name, index in _SHOWN.items()]
+    found += _present(session)
     if session.account not in {account for _, account in found}:
         found.insert(0, ("you", session.account))
     return found
+
+
+def _present(session: Session) -> list[tuple[str, Address]]:
+    """Those of the devnet's cheater and mediators who have a stake or ledger credit."""
+    from lilypad_agents.chain.contract import call_many
+    from lilypad_agents.devnet.funding import address_of
+
+    chain, token = session.chain, session.chain.default_token
+    candidates = [("cheater", address_of(CHEATER)), *((f"mediator{n}", address_of(i)) for n, i in enumerate(MEDIATORS, 1))]
+    calls = [chain.core.prepare("accountOf", token, account) for _, account in candidates]
+    for pool in session.settings.pools.values():
+        if chain.mediation is not None and pool.strategy == chain.mediation.address:
+            calls += [chain.staking.prepare("stakeOf", pool.id, account) for _, account in candidates]
+    answers = call_many(session.rpc, calls)
+    rich = [False] * len(candidates)
+    for index, answer in enumerate(answers):
+        if isinstance(answer, Exception):
+            raise answer
+        rich[index % len(candidates)] |= int(answer[0]) + int(answer[1]) > 0
+    return [candidate for candidate, is_rich in zip(candidates, rich, strict=True) if is_rich]
 
 
 def waiting_fees(session: Session) -> dict[str, int]:

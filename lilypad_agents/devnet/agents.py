@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lilypad_agents.devnet.errors import DevnetPartFailed
+from lilypad_agents.devnet.funding import APPEAL_BUDGET
 from lilypad_agents.devnet.layout import CHEATER, CREATOR, FIRST_PROVIDER, MEDIATORS, SECOND_PROVIDER, SOLVER, Layout
 from lilypad_agents.devnet.processes import Identity, spawn, tail
 from lilypad_agents.devnet.record import Part
@@ -73,7 +74,10 @@ def mediator_specs(solver_url: str, pool: PoolTerms, count: int, lazy: int) -> t
 
     The providers test the sandbox of this machine; once is enough for all.
     """
-    own = {"solver_urls": [solver_url], "pools": [pool.to_json()], "selftest": False}
+    own = {
+        "solver_urls": [solver_url], "pools": [pool.to_json()], "selftest": False, "appeal": "own",
+        "appeal_budget": str(APPEAL_BUDGET),
+    }  # fmt: skip
     return tuple(
         AgentSpec(
             f"mediator{number}", "mediator", index, own, "lilypad_agents.devnet.lazy" if number > count - lazy else ""

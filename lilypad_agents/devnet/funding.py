@@ -22,6 +22,7 @@ FUND = 1_000 * TOKEN  # protocol section 15, devnet column
 POOL_MAX_VALUE = 20 * TOKEN
 SEATS_EACH = 20  # of a mediator; two of them can seat the largest round while another panel sits
 COIN = 100 * 10**18
+APPEAL_BUDGET = 100 * TOKEN  # of a mediator whose own re-run a panel contradicts
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def fund(chain: CreatorChain, grants: Mapping[int, Grant]) -> list[Address]:
 
 
 def stake(chain: CreatorChain, indices: Iterable[int]) -> list[Address]:
-    """Gives each account that has no stake one of SEATS_EACH seats, with coin for gas; returns those that got one."""
+    """Gives each account that has no stake one of SEATS_EACH seats, coin for gas and tokens for appeals; returns those."""
     pool, deployer = mediated_pool(chain.book), _sender(chain, DEPLOYER)
     staking, token = chain.staking, chain.token_contract(chain.default_token)
     amount, made = SEATS_EACH * pool.seat_stake, []
@@ -87,7 +88,7 @@ def stake(chain: CreatorChain, indices: Iterable[int]) -> list[Address]:
         if int(staking.call("stakeOf", pool.id, account)[0]):
             continue
         chain.rpc.request("anvil_setBalance", account, hex(COIN))
-        _send(deployer, token, "transfer", account, amount)
+        _send(deployer, token, "transfer", account, amount + APPEAL_BUDGET)
         own = _sender(chain, index)
         _send(own, token, "approve", staking.address, amount)
         _send(own, staking, "stake", pool, amount, [])

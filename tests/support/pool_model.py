@@ -198,8 +198,8 @@ class PoolModel:
         ticket = self.tickets[number]
         if ticket.state != "cancelled" and self.time <= ticket.queued_at + self.unbonding_time:
             raise Refused("TicketWanted")
-        result, accounts = self._draw(number)
-        if result == POSTPONED and self.floor > self.period:
+        result, accounts = (POSTPONED, ()) if self.period_of(number) > self.period else self._draw(number)
+        if result == POSTPONED and self.period_of(number) > self.period:
             self._leave(number)
         for who in accounts:
             self._release(who, 0)

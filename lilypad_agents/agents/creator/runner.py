@@ -182,6 +182,9 @@ class JobRunner:
             return Outcome(job, status, None, None, known.mismatch)
         if until == VERIFIED and known.delivered is not None and (job.agreed or not self.policy.accept):
             return Outcome(job, status, known.delivered, None, None)
+        if until == VERIFIED and known.delivered is not None and job.doubted and not self.policy.insist:
+            doubt = VerificationFailed(f"An own run contradicted the result of deal {job.deal_text}; nothing was agreed to.")
+            return Outcome(job, status, known.delivered, None, doubt)
         return None
 
     def _still_hopes(self) -> bool:
@@ -478,12 +481,14 @@ class JobRunner:
         module = fetch_module(session, self.manifest)
         _, opened = rerun(session.folder / "rerun", module, deal, self.job.deal, inputs, files)
         if opened.digest != known.delivered.digest:
+            self.job = self.session.journal.update(self.job, doubted=True)
             known.rerun_failed = VerificationFailed(
                 f"This machine got the digest {hex_of(opened.digest)}, the provider {hex_of(known.delivered.digest)}.",
                 here=hex_of(opened.digest),
                 provider=hex_of(known.delivered.digest),
             )
         else:
+            self.job = self.session.journal.update(self.job, doubted=False)
             known.reran = True
 
     def _agree(self, kind: str) -> None:

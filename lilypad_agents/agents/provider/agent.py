@@ -130,6 +130,10 @@ class ProviderAgent:
         self._unfinished = False
         return made > 0 or self.actor.gathering
 
+    def sandbox_is_tested(self, passed: bool) -> None:
+        """Offers what it may now, also where no new block comes; any thread may call, and wakes the loop afterwards."""
+        self.tested, self._unfinished = passed, True
+
     def stop(self) -> None:
         """Ends runs, threads and connections; deals go on with the next start."""
         self.sources.stop()

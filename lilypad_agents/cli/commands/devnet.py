@@ -40,9 +40,11 @@ def devnet() -> None:
 @click.option("--modules", type=PATH, metavar="DIR", help="Folder of modules to publish; default: the checkout's.")
 @click.option("--mediators", type=click.IntRange(0, 9), default=3, show_default=True, help="How many stake and judge.")
 @click.option("--cheater", is_flag=True, help="A third provider, which alters results; meet it with `run --target`.")
+@click.option("--lazy", type=click.IntRange(0, 9), default=0, hidden=True, help="So many of them vote what the cheat tells them.")
+@click.option("--absent", type=click.IntRange(0, 9), default=0, hidden=True, help="So many of them have a stake and do not run.")
 @click.option("--detach/--foreground", default=True, help="Leave it running (default), or stop it with Ctrl-C.")
 def up(
-    out: Output, folder: Path | None, port: int | None, instant: bool, modules: Path | None, mediators: int, cheater: bool, detach: bool
+    out: Output, folder: Path | None, port: int | None, instant: bool, modules: Path | None, detach: bool, **agents: Any
 ) -> None:
     """Start everything that does not run yet, and wait until a job can run. Keys are public test keys: play money only."""
     from lilypad_agents.devnet.network import Options
@@ -51,10 +53,7 @@ def up(
     network = _network(folder, out, create=True)
     before = network.record()
     already = before is not None and before.ready and set(before.running) >= set(before.parts)
-    options = Options(
-        port=port, block_seconds=None if instant else 1, modules=modules, mediators=mediators, cheater=cheater
-    )
-    record = network.up(options)
+    record = network.up(Options(port=port, block_seconds=None if instant else 1, modules=modules, **agents))
     seconds = time.monotonic() - began
 
     def show() -> None:

@@ -43,7 +43,7 @@ def list_jobs(out: Output, creator: Creator, state: str | None, since: Any) -> N
     creator.adopt_all()
     least = 0 if since is None else int(since.timestamp())
     found = [item for item in statuses(creator, creator.session.journal.list(since=least)) if _in_state(item, state)]
-    token = creator.session.token
+    token, named = creator.session.token, creator.session.settings.pool_name
 
     def show() -> None:
         rows = [
@@ -53,7 +53,7 @@ def list_jobs(out: Output, creator: Creator, state: str | None, since: Any) -> N
                 state_name(item.state),
                 time_text(item.job.created_at),
                 "" if item.cost is None else token.show(item.cost),
-                "pool 0 (Unverified)" if not item.job.pool.is_verified else short("0x" + item.job.pool.id.hex()),
+                "pool 0 (Unverified)" if not item.job.pool.is_verified else named(item.job.pool.id) or short("0x" + item.job.pool.id.hex()),
             )
             for item in found
         ]
@@ -181,7 +181,7 @@ def _delivered(creator: Creator, found: Job) -> Any:
 @with_creator
 def accept(out: Output, creator: Creator, id_: str, **options: Any) -> None:
     """Verify a result and agree to it, so that it is settled at once instead of when the judge window ends."""
-    finish(out, creator, creator.find(id_), options, time.monotonic())
+    finish(out, creator, creator.find(id_), options | {"insist": True}, time.monotonic())
 
 
 @job.command(cls=LilypadCommand, epilog="\b\nExamples:\n  lilypad job cancel 0x1a2b\n  lilypad job cancel 0x1a2b --yes")

@@ -95,7 +95,9 @@ def finish(out: Output, creator: Creator, job: Job, options: dict[str, Any], beg
     from lilypad_agents.agents.creator.outcome import as_json
     from lilypad_agents.cli.screens import Progress, show_job_output, show_outcome
 
-    policy = Policy(rerun=options.get("verify", False), accept=not options.get("no_accept", False))
+    policy = Policy(
+        rerun=options.get("verify", False), accept=not options.get("no_accept", False), insist=options.get("insist", False)
+    )
     progress = Progress(out, lambda: creator.session.token, began)
     runner = creator.runner(job, policy=policy, listen=progress)
     try:

@@ -38,13 +38,13 @@ def test_strategy_functions__called_by_others__refused(site: StakingSite, staker
     pool, staking = site.pool, site.staking
     for stranger in (stakers[0], site.world.creator):
         who = {"pool": pool.id, "strategy": site.strategy.address, "caller": stranger.address}
-        with expect_revert("StrategyOnly", **who):
+        with expect_revert("PoolStrategyOnly", **who):
             staking.queueRound(pool, name("a"), 1, EXCLUDE_NOBODY, sender=stranger)
-        with expect_revert("StrategyOnly", **who):
+        with expect_revert("PoolStrategyOnly", **who):
             staking.draw(pool, 0, name("a"), 1, EXCLUDE_NOBODY, sender=stranger)
-        with expect_revert("StrategyOnly", **who):
+        with expect_revert("PoolStrategyOnly", **who):
             staking.cancelRound(pool, 0, sender=stranger)
-        with expect_revert("StrategyOnly", **who):
+        with expect_revert("PoolStrategyOnly", **who):
             staking.releaseSeats(pool, [], [], sender=stranger)
 
 
@@ -422,6 +422,17 @@ def test_cancelled_round__postponed_to_a_period_that_has_not_begun__leaves(site:
     assert receipt.event("RoundCancelled") == {"pool": site.pool.id, "ticket": 0, "inQueue": False}
     site.begin(1)
     assert site.draw(tickets[1], "b", 3)[0] == DRAWN
+
+
+def test_cancelled_rounds__postponed_by_one_in_front__leave_one_after_the_other(site: StakingSite) -> None:
+    tickets = [site.queue("a", 3), site.queue("b", 3)]
+    site.begin()
+    for ticket in tickets:
+        site.cancel(ticket)
+    lose(site, site.period)
+    for ticket, text in zip(tickets, "ab", strict=True):
+        assert site.draw_cancelled(ticket, text, 3) == POSTPONED
+    assert site.staking.queueOf(site.pool.id) == (2, 2, site.period + 1)
 
 
 def test_cancelled_round__late_and_failing__takes_a_turn_in_each_period(site: StakingSite, stakers: list[Account]) -> None:
