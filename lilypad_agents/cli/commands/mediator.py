@@ -161,6 +161,7 @@ def appeal(out: Output, file: Path | None, flags: dict[str, Any], deal: str, yes
     with open_office(_settings(file, flags)) as office:
         number, fee = office.appeal_of(deal_id)
         token = office.token
+        office.require_wallet(fee)
         text = (
             f"Pays {token.show(fee)} from the wallet for the next round. It comes back, as far as the losers' stakes reach, "
             "if that round turns the verdict; else it is spent."
@@ -187,6 +188,7 @@ def stake(
     with open_office(_settings(file, flags)) as office:
         pool, token = office.pool(pool_id), office.token
         units = int(token.parse(amount))
+        office.require_wallet(units)
         before = office.stake_in(pool)
         seats_after = (before.stake.staked + units) // pool.seat_stake
         lines = [

@@ -167,3 +167,18 @@ def test_fund__is_short__operators_are_told_and_whoever_may_advances(poor_court:
     court.network.fund([generous.account])
     court.finish(*cases)
     assert {court.status(case) for case in cases} == {Status.MEDIATION_ACCEPTED}
+
+
+def test_seed__lost_before_the_draw__the_round_takes_a_later_one_and_nobody_sits_twice(court: Court) -> None:
+    """flt:F16 Nobody was there while the block could be had: the queue moves on by a call, to a seed that nobody knew."""
+    mediator = court.mediator()
+    case = court.submitted("expired")
+    court.challenge(case)
+    court.until(lambda: bool(court.events("RoundQueued", case)), mine=False)
+    court.end(mediator)
+    court.mine(8_300)  # beyond the history of block hashes
+    court.start(mediator)
+    court.finish(case)
+    assert court.status(case) is Status.MEDIATION_ACCEPTED
+    assert len(court.events("SeatsDrawn", case)) == 1
+    assert len(court.pool_events("RoundPostponed")) == 1
