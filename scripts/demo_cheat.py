@@ -72,10 +72,10 @@ def money() -> dict[str, int]:
 
 def table(before: dict[str, int], after: dict[str, int]) -> None:
     width = max(map(len, after))
-    print(f"{'':<{width}}  {'before':>12}  {'after':>12}  {'change':>10}")
+    print(f"{'':<{width}}  {'before':>13}  {'after':>13}  {'change':>11}")
     for name, amount in after.items():
         change = amount - before[name]
-        print(f"{name:<{width}}  {amount_text(before[name]):>12}  {amount_text(amount):>12}  {amount_text(change, sign=True):>10}")
+        print(f"{name:<{width}}  {amount_text(before[name]):>13}  {amount_text(amount):>13}  {amount_text(change, sign=True):>11}")
 
 
 def verdict(before: dict[str, int], after: dict[str, int], code: int, proved: int) -> int:
@@ -131,8 +131,9 @@ def units(text: str) -> int:
 
 
 def amount_text(amount: int, *, sign: bool = False) -> str:
+    """In tokens, to four digits, cut off."""
     whole, part = divmod(abs(amount), TOKEN)
-    text = f"{whole}.{part:018d}".rstrip("0").rstrip(".")
+    text = f"{whole}.{part:018d}"[:-14].rstrip("0").rstrip(".")
     return ("-" if amount < 0 else "+" if sign and amount else "") + text
 
 

@@ -108,6 +108,16 @@ contract CommitRevealRandomness is ICommitReveal {
         if (_isWhole(round)) emit SeedRecorded(period, _seed(period, round), msg.sender);
     }
 
+    /// @inheritdoc ICommitReveal
+    function reclaim(uint32 period, address account) external {
+        if (block.timestamp <= revealEnd(period)) revert RevealsNotOver(period, revealEnd(period), block.timestamp);
+        if (_rounds[period].revealed != 0) revert OthersRevealed(period, _rounds[period].revealed);
+        if (commitmentOf[period][account] == 0) revert NothingToReclaim(period, account);
+        delete commitmentOf[period][account];
+        freeBondOf[account] += bond;
+        emit Reclaimed(period, account);
+    }
+
     // ---- IRandomness
 
     /// @inheritdoc IRandomness

@@ -79,9 +79,9 @@ def mediator_specs(solver_url: str, pool: PoolTerms, count: int, lazy: int) -> t
         "appeal_budget": str(APPEAL_BUDGET),
     }  # fmt: skip
     return tuple(
-        AgentSpec(
-            f"mediator{number}", "mediator", index, own, "lilypad_agents.devnet.lazy" if number > count - lazy else ""
-        )
+        AgentSpec(f"mediator{number}", "mediator", index, own)
+        if number <= count - lazy
+        else AgentSpec(f"mediator{number}", "mediator", index, own | {"appeal": "never"}, "lilypad_agents.devnet.lazy")
         for number, index in enumerate(MEDIATORS[:count], 1)
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from lilypad_agents.chain.randomness import header_of
+from lilypad_agents.chain.rpc import Rpc
 from lilypad_agents.protocol.digest import is_drawn
 from lilypad_agents.protocol.ids import ZERO, Address
 from lilypad_agents.protocol.lifecycle import Status
@@ -34,9 +36,27 @@ def pool(relay: Relay, tmp_path: Path) -> Iterator[Pool]:
     stop_network(network)
 
 
-def test_seed__awaited_by_a_deal__is_proved_by_its_header_and_the_deal_settled(pool: Pool) -> None:
-    """flt:F16 inv:T51: nobody else records; a deal must neither wait for ever nor be audited for want of a header."""
+def altered_once() -> Callable[[Rpc, int], bytes]:
+    """Headers as they are, after one whose hash is not the block's."""
+    asked: list[int] = []
+
+    def read(rpc: Rpc, number: int) -> bytes:
+        asked.append(number)
+        block = rpc.request("eth_getBlockByNumber", hex(number), False)
+        return header_of(block | {"mixHash": "0x" + "ff" * 32} if len(asked) == 1 else block)
+
+    return read
+
+
+def test_seed__awaited_by_a_deal__is_proved_by_its_header_and_the_deal_settled(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """flt:F16 inv:T51: nobody else records; a deal must neither wait for ever nor be audited for want of a header.
+
+    The endpoint alters the first header that it is asked for.
+    """
     stage, life = pool.stage, pool.start()
+    monkeypatch.setattr("lilypad_agents.agents.provider.lottery.read_header", altered_once())
     deal_id, _ = pool.submitted(life, audit_bps=2_000, collateral_bps=80_000)
     period = stage.state(deal_id).period + 1
     source = stage.network.contracts["PrevrandaoRandomness"]
@@ -53,4 +73,4 @@ def test_seed__awaited_by_a_deal__is_proved_by_its_header_and_the_deal_settled(p
         stage.pass_time(25)  # the judge window
         life.until(stage.is_in(deal_id, Status.ACCEPTED))
     life.turn(3)
-    assert len(stage.lines.named("seed_recording")) == 1
+    assert len(stage.lines.named("seed_unprovable")) == len(stage.lines.named("seed_recording")) == 1

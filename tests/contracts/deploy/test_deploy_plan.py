@@ -236,7 +236,8 @@ def test_prevrandao__on_a_chain_with_a_flaw__is_refused_with_the_reason() -> Non
     ],
 )
 def test_bounds__of_a_source__are_its_own(source: str, name: str, value: int, least: int, most: int) -> None:
-    parameters = overridden(completed(overridden(preset("production"), {"randomness": source}), DEPLOYER, True), {name: str(value)})
+    chosen = completed(overridden(preset("production"), {"randomness": source}), DEPLOYER, True)
+    parameters = overridden(chosen, {name: str(value)})
     with pytest.raises(ParameterInvalid) as refusal:
         require_sound(parameters, 1337, True)
     assert refusal.value.figures == {"name": name, "found": value, "least": least, "most": most}

@@ -188,6 +188,10 @@ def test_reveal__any_subset_withholds__loses_its_bonds_and_spares_nobody(
         else:
             source.contract.withdraw(BOND, sender=account)
     assert source.evm.balance(source.contract) == BOND * len(silent)
+    for index in silent:
+        if len(silent) < len(people):
+            with expect_revert("OthersRevealed", period=source.period, revealed=len(people) - len(silent)):
+                source.contract.reclaim(source.period, people[index])
     following = source.contract.currentPeriod() + 1
     for account in people[:2]:
         source.commit(following, account)
@@ -210,6 +214,28 @@ def test_seed__too_few_take_part__is_lost_when_the_period_begins(source: ByParti
     assert source.status(source.period) == (EXPIRED, bytes(32))
     source.begin(source.period + 1)
     assert source.status(source.period + 1) == (EXPIRED, bytes(32)), "nobody at all"
+
+
+def test_reclaim__nobody_revealed__gives_each_bond_back_once_and_leaves_the_seed_lost(source: ByParticipants) -> None:
+    """inv:T16: the chain stood still; whoever kept all others out gains no other seed and no bond of theirs."""
+    all_commit(source)
+    end = source.contract.revealEnd(source.period)
+    ann, ben, cem = source.people
+    source.at(end)
+    with expect_revert("RevealsNotOver", period=source.period, end=end, time=end):
+        source.contract.reclaim(source.period, ann)
+    source.at(end + 1)
+    for account in (ann, ben):
+        source.contract.reclaim(source.period, account, sender=source.evm.account("anyone"))
+        assert source.contract.freeBondOf(account) == BOND
+        with expect_revert("NothingToReclaim", period=source.period, account=account):
+            source.contract.reclaim(source.period, account)
+    with expect_revert("RevealTooLate"):
+        source.reveal(source.period, cem)
+    with expect_revert("NothingToReclaim"):
+        source.contract.reclaim(source.period, source.evm.account("anyone"))
+    assert source.status(source.period) == (EXPIRED, bytes(32))
+    assert source.evm.balance(source.contract) == 3 * BOND
 
 
 def test_commit__many_accounts__cost_each_the_same(source: ByParticipants) -> None:

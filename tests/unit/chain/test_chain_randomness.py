@@ -106,7 +106,7 @@ def one_in_six(number: int) -> dict[str, Any]:
     [
         (Chain(lambda number: block(number, mixHash="0x" + "00" * 31 + "01")), "16 blocks in a row have 1 different"),
         (Chain(one_in_six), "16 blocks in a row have 4 different values"),
-        (Chain(lambda number: block(number) if number != 19_990 else block(number, mixHash="0x" + "00" * 32)), "different values"),
+        (Chain(lambda number: block(number, mixHash="0x" + "00" * 32) if number == 19_990 else block(number)), "16 different"),
         (Chain(lambda number: block(number, difficulty="0x2")), "block 19985 has difficulty 2"),
         (Chain(lambda number: block(number) if number != 20_000 else block(number, difficulty="0x1")), "block 20000 has"),
         (Chain(head=15), "the chain has 15 blocks yet"),

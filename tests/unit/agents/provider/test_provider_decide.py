@@ -285,7 +285,12 @@ def test_decide__seed_grows_old_while_a_deal_hangs_on_it__is_recorded(
 
 @pytest.mark.parametrize(
     ("lottery", "recorded", "expected"),
-    [(Lottery.PENDING, False, [Action.RECORD]), (Lottery.PENDING, True, []), (Lottery.LOST, False, []), (Lottery.NONE, False, [])],
+    [
+        (Lottery.PENDING, False, [Action.RECORD]),
+        (Lottery.PENDING, True, []),
+        (Lottery.LOST, False, []),
+        (Lottery.NONE, False, []),
+    ],
 )
 def test_decide__seed_awaits_its_header__is_recorded_at_once(lottery: Lottery, recorded: bool, expected: list[Action]) -> None:
     """flt:F16 Until then the deal cannot be settled; what does not hang on it costs nothing."""

@@ -1,4 +1,4 @@
-"""The source of seeds is a choice at deployment, compared with what the chain is. inv:T15 beh:L2"""
+"""What a deployment chooses: the source of seeds, compared with what the chain is; times of pools and panels. inv:T15 beh:L2"""
 
 from __future__ import annotations
 
@@ -60,3 +60,16 @@ def test_deploy__production_parameters__refuse_block_hashes_before_anything_is_s
     with pytest.raises(ParameterInvalid, match="blockhash is not for production"):
         deploy(parameters=replace(parameters, preset="production", faucet=False))
     assert nonce(rpc, deployer.address) == 0
+
+
+def test_deploy__pools_and_panels__know_the_core_and_their_times(
+    deploy: Deploy, parameters: DeploymentParameters, rpc: Rpc
+) -> None:
+    """beh:L5: what their constructors were given; a panel strategy that asked other pools could slash nobody."""
+    book = deploy(parameters=overridden(parameters, {"unbonding": "901", "lastCall": "61"}))
+    at = {name: entry["address"] for name, entry in book["contracts"].items()}
+    staking, mediation = (Contract(at[name], Abi.load(name), rpc) for name in ("LilypadStaking", "LilypadMediation"))
+    assert (staking.call("core"), staking.call("unbondingTime")) == (at["Lilypad"], 901)
+    assert staking.call("RANDOMNESS") == at["BlockHashRandomness"]
+    assert (mediation.call("core"), mediation.call("staking")) == (at["Lilypad"], at["LilypadStaking"])
+    assert mediation.call("lastCall") == 61
