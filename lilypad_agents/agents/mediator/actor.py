@@ -64,6 +64,10 @@ class Actor(Sender[Action]):
         self._account = account
         self._batch = batch
 
+    def forget(self, deal_id: DealId) -> None:
+        """As Sender.forget, with the rounds and seats of the deal."""
+        self._paused = {key: pause for key, pause in self._paused.items() if not key[0].startswith(deal_id)}
+
     def act(
         self, intents: Sequence[Intent], subjects: Mapping[DealId, Subject], pools: Mapping[PoolId, PoolTerms],
         cancelled: Mapping[PoolId, QueuedRound],

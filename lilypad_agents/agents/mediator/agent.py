@@ -138,8 +138,9 @@ class MediatorAgent:
             for entry in self.context.deals.open_deals()
             if entry.deal.pool in pools and entry.state.status is not Status.AGREED
         ]
+        waiting = self.store.unshown()
         for deal_id in self.panels.known():
-            if deal_id in self._finished:
+            if deal_id in self._finished or (self.panels.is_over(deal_id) and deal_id not in waiting):
                 continue
             entry = self.context.deals.get(deal_id)
             if entry is not None and not entry.is_open and entry.deal.pool in pools:
@@ -443,6 +444,7 @@ class MediatorAgent:
                 if dispute is None or not self.evidence.is_due(dispute, self.account):
                     self.bench.forget(deal_id)
                     self.actor.forget(deal_id)
+                    self._since = {what: at for what, at in self._since.items() if deal_id not in what}
                     self._finished.add(deal_id)
 
     def _tidy(self, view: MediatorView) -> None:

@@ -203,6 +203,12 @@ class Bench:
         return [job for job in self.jobs.values() if job.stage is Stage.RUNNING]
 
     @property
+    def is_busy(self) -> bool:
+        """Whether anything is being fetched, run or looked at."""
+        working = any(job.stage in (Stage.FETCHING, Stage.READY, Stage.RUNNING) for job in self.jobs.values())
+        return working or any(asked.check is Check.CHECKING for asked in self._data.values())
+
+    @property
     def free_slots(self) -> int:
         return max(0, self.machine.slots - len(self.running))
 

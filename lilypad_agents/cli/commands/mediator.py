@@ -187,6 +187,7 @@ def stake(
 
     with open_office(_settings(file, flags)) as office:
         pool, token = office.pool(pool_id), office.token
+        office.require_own()
         units = int(token.parse(amount))
         office.require_wallet(units)
         before = office.stake_in(pool)
@@ -223,10 +224,11 @@ def unstake(
     with open_office(_settings(file, flags)) as office:
         pool, token = office.pool(pool_id), office.token
         before = office.stake_in(pool)
-        if amount is None:
+        if amount is None:  # anybody may call it, and the staker gets it
             _confirm(out, yes, f"Credits {token.show(before.stake.unbonding)} of the pool 0x{pool.id.hex()[:8]} to your ledger balance.")
             done = office.carry_out(Order(WITHDRAW, pool=pool.id))
         else:
+            office.require_own()
             units = before.stake.staked if amount == "all" else int(token.parse(amount))
             lines = [
                 f"{token.show(units)} of {token.show(before.stake.staked)} leave the draws of the pool 0x{pool.id.hex()[:8]}.",

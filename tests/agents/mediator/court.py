@@ -17,7 +17,6 @@ from lilypad_agents.agents.mediator.earnings import Earnings, read_earnings
 from lilypad_agents.agents.mediator.orders import Order, hand_over
 from lilypad_agents.agents.mediator.run import assemble
 from lilypad_agents.agents.mediator.settings import MediatorSettings
-from lilypad_agents.agents.mediator.view import Stage
 from lilypad_agents.agents.provider.results import Module, job_of, opened_of, store_result
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.loop import AgentLoop
@@ -357,10 +356,7 @@ class Court:
     @property
     def is_working(self) -> bool:
         """Whether a mediator works on something that takes this machine's time, which the chain's must not overtake."""
-        lives = [mediator.life for mediator in self.mediators if mediator.life is not None]
-        return any(
-            job.stage in (Stage.FETCHING, Stage.READY, Stage.RUNNING) for life in lives for job in life.agent.bench.jobs.values()
-        )
+        return any(mediator.life.agent.bench.is_busy for mediator in self.mediators if mediator.life is not None)
 
     def turn(self) -> None:
         for mediator in self.mediators:

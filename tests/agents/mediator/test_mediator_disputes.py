@@ -172,6 +172,22 @@ def test_fund__is_short__operators_are_told_and_whoever_may_advances(poor_court:
     assert {court.status(case) for case in cases} == {Status.MEDIATION_ACCEPTED}
 
 
+def test_operator__of_a_cold_account__sits_for_it_and_never_gets_its_money(court: Court) -> None:
+    """beh:H4 The stake lies with one key, votes are sent by another."""
+    cold, hot = court.mediator(start=False), court.mediator(seats=0, start=False)
+    court.network.send(cold.index, "LilypadStaking", "setOperator", hot.account)
+    court.start(hot, account=cold.account, keeper=False)
+    keeper = court.mediator(seats=0)
+    case = court.submitted("operator")
+    court.challenge(case)
+    court.finish(case)
+    assert court.status(case) is Status.MEDIATION_ACCEPTED
+    assert set(court.events("SeatsDrawn", case)[0]["seating"].accounts) == {cold.account}
+    assert court.network.free(cold.account) == 3 * (SEAT_FEE - KEEPERS)
+    assert court.network.free(hot.account) == 0
+    assert court.network.free(keeper.account) == 3 * KEEPERS
+
+
 @pytest.fixture
 def short_memory(court: Court) -> Iterator[None]:
     """A chain that knows the hashes of the last 256 blocks alone, as before EIP-2935."""
