@@ -69,7 +69,7 @@ def test_commit__nothing_here_yet__fetches() -> None:
 
 
 def test_commit__fetch_failed_a_moment_ago__waits_for_its_pause() -> None:
-    work = Work(Stage.NEW, retry_at=NOW + 2, failed=True)  # type: ignore[arg-type]
+    work = Work(Stage.NEW, retry_at=NOW + 2)  # type: ignore[arg-type]
     assert actions(dispute(work=work)) == []
     assert actions(dispute(work=work), time=NOW + 2) == [Action.FETCH]
 
@@ -162,6 +162,14 @@ def test_reveal__commitment_is_not_that_of_our_vote__is_found_again_first() -> N
     assert actions(reveal(seats=(lost,), work=known(OTHER))) == [Action.RECOVER]
     assert set(actions(reveal(seats=(lost,), work=Work(Stage.NEW), vote=None))) == {Action.RECOVER, Action.FETCH}
     assert actions(reveal(seats=(lost,), recoverable=False)) == []
+
+
+def test_trouble__of_our_own__is_never_held_against_the_provider() -> None:
+    """beh:D9 flt:F27 A full disk is no sign that nothing was served."""
+    assert vote_of(dispute(work=Work(trouble=True)), NOW + 20) == CANNOT_RUN
+    delivery = dispute(delivery=True, round=5, opened=b"\x09" * 32, data=Data(trouble=True))
+    assert vote_of(delivery, NOW + 40) == CANNOT_RUN
+    assert reveals(reveal(data=Data(trouble=True)), NOW + 40) == [True]
 
 
 # ---- steps

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from lilypad_agents.agents.mediator.bench import _require_result, _word_of_refusal
+from lilypad_agents.agents.mediator.bench import _is_own, _require_result, _word_of_refusal
 from lilypad_agents.agents.mediator.errors import OrderRefused
 from lilypad_agents.agents.mediator.keeping import Stake, turn_of
 from lilypad_agents.agents.mediator.orders import VOTE, Order, hand_over
@@ -22,6 +22,8 @@ from lilypad_agents.agents.provider.policy import Reason, Refusal
 from lilypad_agents.agents.runtime.panels import PoolLog
 from lilypad_agents.agents.runtime.salt import RESULTS, VOTES, Salts
 from lilypad_agents.chain.database import Database
+from lilypad_agents.content.errors import InvalidBlock, StoreFull
+from lilypad_agents.errors import ChainUnreachable, ContentUnavailable
 from lilypad_agents.execution.errors import ResultRefused
 from lilypad_agents.protocol.consent import Domain
 from lilypad_agents.protocol.ids import Address, DealId, checksummed
@@ -129,6 +131,18 @@ def test_delivered_data__that_is_no_result__does_not_count(tree: dict[str, bytes
     _require_result({"exitCode": b"0", "stdout": b"", "stderr": b"", "outputs/a": b""})
 
 
+@pytest.mark.parametrize(
+    ("error", "own"),
+    [
+        (StoreFull("full"), True), (OSError("no space"), True), (ChainUnreachable("gone"), True),
+        (ContentUnavailable("nobody"), False), (InvalidBlock("no tree"), False), (ResultRefused("no result"), False),
+    ],
+)  # fmt: skip
+def test_failure__of_this_machine__is_told_apart_from_what_was_not_served(error: Exception, own: bool) -> None:
+    """beh:D9 flt:F27"""
+    assert _is_own(error) is own
+
+
 # ---- turns and stakes
 
 
@@ -144,6 +158,8 @@ def test_turns__of_all_keepers__are_an_order_that_the_step_shuffles() -> None:
     )
     assert set(first) == set(accounts[:4]) and min(first.values()) > 25
     assert turn_of(panels, POOL, b"a", accounts[4], 3) <= 12  # without a stake it has its turn as well
+    crowd: Any = SimpleNamespace(pools={POOL.id: PoolLog(weights={checksummed(f"0x{n:040x}"): 1 for n in range(1, 200)})})
+    assert max(turn_of(crowd, POOL, b"a", account, 3) for account in crowd.pools[POOL.id].weights) == 30
 
 
 def test_stake__unbonding_is_over__can_be_withdrawn_from_that_second_on() -> None:
