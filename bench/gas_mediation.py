@@ -18,6 +18,8 @@ TARGETS = {"mediated_extra_panel3": 450_000, "audit_extra": 250_000}
 def measure() -> tuple[dict[str, int], dict[str, dict[str, int]]]:
     """Gas by path, and of each call of it."""
     court = build_court()
+    for person in court.mediators:
+        court.world.deposit(person, 1)
     _run(court, court.challenged(), {})  # everybody has been here before
     _run(court, court.audited(), {})
     court.challenged()  # goes on in the background

@@ -14,6 +14,7 @@ import {RoundWord, RoundWordLib} from "../types/RoundWord.sol";
 import {PoolTerms} from "../types/Terms.sol";
 import {Bill, DisputeMoney, Round} from "./DisputeMoney.sol";
 import {MediationRounds} from "./MediationRounds.sol";
+import {MediationState} from "./MediationState.sol";
 
 /// @title The panel strategy: how disputes end, and their money
 /// @dev Every unit that came in for a dispute goes out when it ends: by construction, the fund gets what nobody else does.
@@ -40,7 +41,7 @@ contract LilypadMediation is MediationRounds {
     }
 
     constructor(ILilypad core_, ILilypadStaking staking_, uint32 lastCall_)
-        MediationRounds(core_, staking_, lastCall_)
+        MediationState(core_, staking_, lastCall_)
     {
         if (staking_.core() != core_) revert CoreMismatch(address(staking_.core()), address(core_));
         RESOLVER = ILilypadResolver(core_.resolver());

@@ -9,7 +9,7 @@ from lilypad_agents.agents.mediator.decide import Intent
 from lilypad_agents.agents.mediator.store import MediatorStore
 from lilypad_agents.agents.mediator.view import Action
 from lilypad_agents.agents.runtime.context import AgentContext
-from lilypad_agents.agents.runtime.panels import Panels, QueuedRound
+from lilypad_agents.agents.runtime.panels import Panels
 from lilypad_agents.agents.runtime.sending import Sender
 from lilypad_agents.chain.contract import Contract
 from lilypad_agents.chain.crash import NEVER, CrashPlan
@@ -18,6 +18,7 @@ from lilypad_agents.protocol.dispute import NO_SEATING, Seating
 from lilypad_agents.protocol.ids import Address, DealId, PoolId
 from lilypad_agents.protocol.mediation import vote_commitment
 from lilypad_agents.protocol.opening import NO_OPENING, ResultOpening
+from lilypad_agents.protocol.rounds import QueuedRound
 from lilypad_agents.protocol.terms import PoolTerms
 
 
@@ -62,6 +63,10 @@ class Actor(Sender[Action]):
         self._panels = panels
         self._account = account
         self._batch = batch
+
+    def forget(self, deal_id: DealId) -> None:
+        """As Sender.forget, with the rounds and seats of the deal."""
+        self._paused = {key: pause for key, pause in self._paused.items() if not key[0].startswith(deal_id)}
 
     def act(
         self, intents: Sequence[Intent], subjects: Mapping[DealId, Subject], pools: Mapping[PoolId, PoolTerms],

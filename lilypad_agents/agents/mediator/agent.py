@@ -30,7 +30,7 @@ from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.dealbook import DealView as BookEntry
 from lilypad_agents.agents.runtime.disputes import Dispute
 from lilypad_agents.agents.runtime.loop import Observation
-from lilypad_agents.agents.runtime.panels import Panels, QueuedRound
+from lilypad_agents.agents.runtime.panels import Panels
 from lilypad_agents.agents.runtime.salt import Salts
 from lilypad_agents.agents.runtime.seeds import SeedStatus
 from lilypad_agents.chain.contract import call_many
@@ -41,6 +41,7 @@ from lilypad_agents.protocol.ids import Address, DealId, PoolId
 from lilypad_agents.protocol.lifecycle import DisputeKind, Status
 from lilypad_agents.protocol.mediation import vote_commitment
 from lilypad_agents.protocol.price import audit_fee
+from lilypad_agents.protocol.rounds import QueuedRound
 from lilypad_agents.protocol.units import Amount, Period, Timestamp
 
 UnderWay = Mapping[DealId, frozenset[Action]]
@@ -137,8 +138,9 @@ class MediatorAgent:
             for entry in self.context.deals.open_deals()
             if entry.deal.pool in pools and entry.state.status is not Status.AGREED
         ]
+        waiting = self.store.unshown()
         for deal_id in self.panels.known():
-            if deal_id in self._finished:
+            if deal_id in self._finished or (self.panels.is_over(deal_id) and deal_id not in waiting):
                 continue
             entry = self.context.deals.get(deal_id)
             if entry is not None and not entry.is_open and entry.deal.pool in pools:
@@ -344,9 +346,10 @@ class MediatorAgent:
     def _cancelled(self, pool_id: PoolId) -> QueuedRound | None:
         """The round at the front of the queue, when nobody wants it and its seed is there."""
         queue, log = self.lookup.queues[pool_id], self.panels.pools.get(pool_id)
-        if log is None or queue.next not in log.cancelled or not self.lookup.is_known(queue.period):
+        front = None if log is None else log.queue.front
+        if front is None or not front.unwanted or front.ticket != queue.next or not self.lookup.is_known(queue.period):
             return None
-        return log.rounds.get(queue.next)
+        return front
 
     def _money(self, appealable: Sequence[DisputeView]) -> dict[Address, Money]:
         if not appealable:
@@ -441,6 +444,7 @@ class MediatorAgent:
                 if dispute is None or not self.evidence.is_due(dispute, self.account):
                     self.bench.forget(deal_id)
                     self.actor.forget(deal_id)
+                    self._since = {what: at for what, at in self._since.items() if deal_id not in what}
                     self._finished.add(deal_id)
 
     def _tidy(self, view: MediatorView) -> None:

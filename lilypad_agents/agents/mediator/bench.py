@@ -36,6 +36,7 @@ from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.chain.keys import Signer
 from lilypad_agents.chain.types import Notify
 from lilypad_agents.content.cid import Cid
+from lilypad_agents.content.errors import ContentError, StoreFull
 from lilypad_agents.content.importer import tree_cid
 from lilypad_agents.content.limits import Limits
 from lilypad_agents.content.reader import read_tree
@@ -47,6 +48,7 @@ from lilypad_agents.execution.result import folders, parse_result_tree, result_t
 from lilypad_agents.execution.worker import JobHandle, WorkerPool
 from lilypad_agents.protocol.deal import Deal
 from lilypad_agents.protocol.digest import Head
+from lilypad_agents.protocol.errors import FieldInvalid
 from lilypad_agents.protocol.ids import Address, DealId, hex_of
 from lilypad_agents.protocol.opening import ResultOpening
 from lilypad_agents.protocol.units import Timestamp
@@ -72,6 +74,7 @@ class Job:
     word: Word | None = None
     retry_at: Timestamp = Timestamp(0)
     failures: int = 0
+    trouble: bool = False  # the last failure was this machine's
     runs: int = 0
     lives: int = 0
     obtained: Obtained | None = None
@@ -80,7 +83,7 @@ class Job:
     def work(self) -> Work:
         """What decisions see."""
         word = None if self.word is None else self.word.vote
-        return Work(self.stage, word, self.need, self.retry_at, self.failures > 0)
+        return Work(self.stage, word, self.need, self.retry_at, self.trouble)
 
 
 @dataclass
@@ -90,6 +93,7 @@ class _Asked:
     check: Check = Check.NONE
     retry_at: Timestamp = Timestamp(0)
     failures: int = 0
+    trouble: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ class Bench:
     signer: Signer
     machine: Machine
     scratch: Path
+    reserve_bytes: int
     log: Notify
     wake: Callable[[], None]
     crash: CrashPlan = field(default_factory=lambda: NEVER)
@@ -167,7 +172,7 @@ class Bench:
     def data(self, deal_id: DealId, data_id: bytes) -> Data:
         """How far a look at result data is."""
         asked = self._data.get((deal_id, data_id), _Asked())
-        return Data(asked.check, asked.retry_at)
+        return Data(asked.check, asked.retry_at, asked.trouble)
 
     def stop(self, job: Job) -> None:
         """Gives up what is under way for a job; what was found stays."""
@@ -201,6 +206,12 @@ class Bench:
     def running(self) -> list[Job]:
         """Jobs that hold a slot."""
         return [job for job in self.jobs.values() if job.stage is Stage.RUNNING]
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is being fetched, run or looked at."""
+        working = any(job.stage in (Stage.FETCHING, Stage.READY, Stage.RUNNING) for job in self.jobs.values())
+        return working or any(asked.check is Check.CHECKING for asked in self._data.values())
 
     @property
     def free_slots(self) -> int:
@@ -348,7 +359,7 @@ class Bench:
                 raise ContentUnavailable("Nobody shows the terms of the module.")
             manifest = self.library.manifest(terms)
         limits = Limits() if manifest is None else limits_of(manifest)
-        store = LocalStore(folder, durable=False)
+        store = LocalStore(folder, reserve_bytes=self.reserve_bytes, durable=False)
         self.sources.fetch_into(store, root, limits)
         tree = flat(read_tree(store, root, limits))
         if manifest is None or opening is None:
@@ -372,6 +383,7 @@ class Bench:
         asked.check = Check.NONE
         asked.retry_at = Timestamp(now + min(LAST_RETRY_S, FIRST_RETRY_S << min(asked.failures, 6)))
         asked.failures += 1
+        asked.trouble = _is_own(report.value)
         self.log("result_data_missing", deal=report.deal_id, failures=asked.failures, **figures_of(report.value))
 
     def _take_obtained(self, job: Job, obtained: Obtained, now: Timestamp) -> None:
@@ -385,6 +397,7 @@ class Bench:
         job.stage, job.obtained, job.need = Stage.NEW, None, NOTHING
         job.retry_at = Timestamp(now + min(LAST_RETRY_S, FIRST_RETRY_S << min(job.failures, 6)))
         job.failures += 1
+        job.trouble = _is_own(error)
         self.log("rerun_failed", deal=job.deal_id, failures=job.failures, **figures_of(error))
 
     def _take_busy(self, job: Job, _: None, now: Timestamp) -> None:
@@ -397,6 +410,13 @@ class Bench:
             job.stage = Stage.READY
             return
         self._take_found(job, self.store.add_word(job.deal_id, Word(CANNOT_RUN, detail), now), now)
+
+
+def _is_own(error: Exception) -> bool:
+    """Whether a failure is this machine's or its connections', and says nothing about who should have served."""
+    if isinstance(error, StoreFull):
+        return True
+    return not isinstance(error, (ContentError, ContentUnavailable, ContentRefused, ResultRefused, FieldInvalid))
 
 
 def _word_of_refusal(refusal: Refusal) -> Word:

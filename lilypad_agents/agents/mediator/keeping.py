@@ -18,6 +18,9 @@ from lilypad_agents.protocol.terms import PoolTerms
 from lilypad_agents.protocol.units import Amount, Period, Seconds, Timestamp
 
 
+MOST_TURNS = 10
+
+
 @dataclass(frozen=True)
 class Queue:
     """A pool's queue: next ticket, tickets given out, and the period whose seed draws the next."""
@@ -141,9 +144,10 @@ class Lookup:
 def turn_of(panels: Panels, pool: PoolTerms, subject: bytes, account: Address, each: int) -> Seconds:
     """How long we leave a step to others: our place in an order of the pool's stakers that the subject shuffles.
 
-    Everybody computes the same order, so usually one transaction is sent for a step and not one by each.
+    Everybody computes the same order, so usually one transaction is sent for a step and not one by each. Nobody waits for
+    more than ten others: many accounts of one owner that do nothing hold a step up no longer than that.
     """
     log = panels.pools.get(pool.id)
     stakers = set() if log is None else {staker for staker, weight in log.weights.items() if weight}
     order = sorted(stakers | {account}, key=lambda staker: keccak256(subject + bytes.fromhex(staker[2:])))
-    return Seconds(order.index(account) * each)
+    return Seconds(min(order.index(account), MOST_TURNS) * each)

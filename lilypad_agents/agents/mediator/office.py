@@ -26,7 +26,7 @@ from lilypad_agents.chain.database import Database
 from lilypad_agents.chain.deployments import AddressBook
 from lilypad_agents.chain.errors import AlreadyRunning
 from lilypad_agents.chain.rpc import Rpc, RpcConfig
-from lilypad_agents.errors import ConfigurationError
+from lilypad_agents.errors import ConfigurationError, InsufficientFunds, UsageError
 from lilypad_agents.protocol.deal import Deal
 from lilypad_agents.protocol.dispute import appeal_fee, is_about_delivery, next_round
 from lilypad_agents.protocol.ids import Address, DealId, hex_of
@@ -87,6 +87,21 @@ class Office:
             known = ", ".join(hex_of(pool.id)[:10] for pool in self.settings.pools) or "none"
             raise PoolUnknown(f"{len(found)} pools are meant; the settings name {known}.", pool=prefix or "")
         return found[0]
+
+    def require_own(self) -> None:
+        """Raises UsageError where the key is another account's operator: stakes move by the staker's own call."""
+        if self.key != self.account:
+            raise UsageError(f"These settings are an operator's for {self.account}; stakes move with that account's own key.")
+
+    def require_wallet(self, amount: int) -> None:
+        """Raises InsufficientFunds, before anything is sent, when the wallet has less tokens."""
+        held = CreatorChain(self.rpc, self.contracts.book).ledger(self.key).wallet
+        if held < amount:
+            raise InsufficientFunds(
+                f"The wallet {self.key} has {self.token.show(held)}, {self.token.show(amount)} are needed.",
+                hint="Send tokens to the account, or `lilypad withdraw` what is free in its ledger balance.",
+                has=held, needed=amount,
+            )  # fmt: skip
 
     def stake_in(self, pool: PoolTerms) -> PoolStake:
         """Raises ChainUnreachable, RpcError."""

@@ -29,7 +29,8 @@ from lilypad_agents.chain.keys import Signer
 from lilypad_agents.execution.hardware import Probe, detect
 from lilypad_agents.execution.worker import WorkerPool
 
-SOLVER_S = 6.0  # one call to a solver with all its retries
+SOLVER_S = 6.0  # one call to a solver with all its retries, at most
+FETCH_S = 20.0  # one attempt to fetch something from one source, at most: a quarter of the commit window
 
 
 def run(
@@ -75,7 +76,9 @@ def assemble(
     machine = machine_for(context, settings, probe)
     store = MediatorStore(context.database)
     panels = Panels(context)
-    sources = Sources(context, [SolverClient(url, context.signer, SOLVER_S) for url in settings.solver_urls])
+    patience = min(FETCH_S, min(pool.commit_window for pool in settings.pools) / 4)
+    solvers = [SolverClient(url, context.signer, min(SOLVER_S, patience)) for url in settings.solver_urls]
+    sources = Sources(context, solvers, patience)
     salts = Salts(context.signer, context.domain, VOTES)
     bench = make_bench(
         pool=WorkerPool(machine.slots, context.data / "work"),
@@ -87,6 +90,7 @@ def assemble(
         signer=context.signer,
         machine=machine,
         scratch=context.data / "served",
+        reserve_bytes=settings.reserve_bytes,
         log=context.log,
         wake=wake,
         crash=crash,

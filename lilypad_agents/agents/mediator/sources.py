@@ -6,6 +6,7 @@ Calls block and are for worker threads. Nothing that anybody says counts before 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -29,7 +30,6 @@ from lilypad_agents.protocol.deal import Deal
 from lilypad_agents.protocol.ids import Address, DealId, VersionId
 from lilypad_agents.protocol.terms import ModuleTerms
 
-FETCH_S = 20.0
 USERS = "LilypadUsers"
 _about: ContextVar[Address | None] = ContextVar("provider", default=None)
 
@@ -37,12 +37,14 @@ _about: ContextVar[Address | None] = ContextVar("provider", default=None)
 class Sources:
     """Terms and content for the workers of one mediator."""
 
-    def __init__(self, context: AgentContext, solvers: Sequence[SolverClient]) -> None:
+    def __init__(self, context: AgentContext, solvers: Sequence[SolverClient], seconds: float) -> None:
+        """`seconds`: of one attempt at one source."""
         self._context = context
-        self._solvers = solvers
+        self._solvers = list(solvers)
+        self._seconds = seconds
         self._reader = OpeningReader(context.rpc, context.contracts)
         self._registry = Registry(context) if MODULES in context.contracts else None
-        self._registry_lock = threading.Lock()
+        self._registry_lock, self._order_lock = threading.Lock(), threading.Lock()
         self._terms: dict[VersionId, ModuleTerms] = {}
 
     def terms(self, deal_id: DealId, deal: Deal, opened_tx: bytes) -> ModuleTerms | None:
@@ -79,19 +81,26 @@ class Sources:
     def fetch_into(self, store: Store, root: Cid, limits: Limits) -> None:
         """Brings a tree into a store from whoever has it. Raises as `content.client.fetch` does."""
         failure: LilypadError = ContentUnavailable(f"Nobody serves {root}.")
-        for solver in self._solvers:
+        for solver in list(self._solvers):
             try:
-                return solver.fetch(root, store, limits=limits, seconds=FETCH_S)
+                return solver.fetch(root, store, limits=limits, seconds=self._seconds)
             except ContentUnavailable as error:
                 failure = error
+                self._put_back(solver)
         sources = [Source(url, self._sign) for url in self._endpoints(_about.get())]
         if sources:
-            fetch_blocking(store, root, sources, limits=limits, seconds=FETCH_S)
+            fetch_blocking(store, root, sources, limits=limits, seconds=self._seconds)
             return
         raise failure
 
+    def _put_back(self, solver: SolverClient) -> None:
+        """One that had nothing, or hangs, is asked last the next time."""
+        with self._order_lock:
+            self._solvers.remove(solver)
+            self._solvers.append(solver)
+
     def _sign(self, request: httpx.Request) -> None:
-        http_signature.sign(request, self._context.signer, int(_wall_clock()))
+        http_signature.sign(request, self._context.signer, int(time.time()))
 
     def _endpoints(self, provider: Address | None) -> list[str]:
         """Where the provider says that it answers, in the directory on chain."""
@@ -116,8 +125,3 @@ class Sources:
         if not taken and failure is not None:
             raise failure
 
-
-def _wall_clock() -> float:
-    import time
-
-    return time.time()

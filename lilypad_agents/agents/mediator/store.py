@@ -111,6 +111,11 @@ class MediatorStore:
         """All votes, oldest first."""
         return [_vote(row) for row in self.database.query("SELECT * FROM mediator_vote ORDER BY stored_at, deal, round")]
 
+    def unshown(self) -> set[DealId]:
+        """Deals with votes whose evidence was not left yet."""
+        rows = self.database.query("SELECT DISTINCT deal FROM mediator_vote WHERE shown = 0")
+        return {DealId(bytes(row["deal"])) for row in rows}
+
     def mark_shown(self, vote: StoredVote) -> None:
         with self.database.transaction(durable=False) as sql:
             sql.execute(

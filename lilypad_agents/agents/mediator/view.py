@@ -66,22 +66,27 @@ class Action(StrEnum):
 class Work:
     """Our own progress with one job. `word`: what our re-run says (a digest, or why there is none), None before.
 
-    `retry_at`: block time before which a failed fetch is not tried again. `failed`: the last fetch found something missing.
+    `retry_at`: block time before which a failed fetch is not tried again. `trouble`: the last one failed by this machine's
+    fault (a full disk), not because something was not served.
     """
 
     stage: Stage = Stage.NEW
     word: bytes | None = None
     need: Need = NOTHING
     retry_at: Timestamp = Timestamp(0)
-    failed: bool = False
+    trouble: bool = False
 
 
 @dataclass(frozen=True)
 class Data:
-    """The result data that the provider named: its state here, and when a failed attempt may be repeated."""
+    """The result data that the provider named: its state here, and when a failed attempt may be repeated.
+
+    `trouble`: the last attempt failed by this machine's fault.
+    """
 
     check: Check = Check.NONE
     retry_at: Timestamp = Timestamp(0)
+    trouble: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from lilypad_agents.agents.runtime.context import AgentContext, Contracts
 from lilypad_agents.agents.runtime.disputes import MEDIATION, Dispute, Facts, facts_of, look
 from lilypad_agents.chain.abi import DecodedEvent
 from lilypad_agents.chain.clock import ChainMoment
@@ -19,32 +19,22 @@ from lilypad_agents.chain.logs import CursorConfig, EventSource, LogCursor
 from lilypad_agents.chain.rpc import Rpc
 from lilypad_agents.chain.types import Notify, silent
 from lilypad_agents.protocol.dispute import Phase
-from lilypad_agents.protocol.ids import NOBODY, Address, Bytes32, DealId, PoolId
-from lilypad_agents.protocol.units import Period
+from lilypad_agents.protocol.ids import NOBODY, Address, DealId, PoolId
+from lilypad_agents.protocol.rounds import RoundQueue
+
+if TYPE_CHECKING:
+    from lilypad_agents.agents.runtime.context import AgentContext, Contracts
 
 STAKING = "LilypadStaking"
 _ENDS = ("DisputeExecuted", "DisputeUnwound")
 
 
-@dataclass(frozen=True)
-class QueuedRound:
-    """A round in a pool's queue, as staking was told of it. `excluded`: accounts that may not sit, 0 for nobody."""
-
-    ticket: int
-    round: Bytes32
-    seats: int
-    excluded: tuple[Address, ...]
-    period: Period
-
-
 @dataclass
 class PoolLog:
-    """What events tell of one pool. `cancelled`: tickets that still take their turn though nobody wants them."""
+    """What events tell of one pool: whole seat stakes of each account that draws count, and the rounds that wait."""
 
     weights: dict[Address, int] = field(default_factory=dict)
-    staked: dict[Address, int] = field(default_factory=dict)  # all that was ever staked, less what was asked back
-    rounds: dict[int, QueuedRound] = field(default_factory=dict)
-    cancelled: set[int] = field(default_factory=set)
+    queue: RoundQueue = field(default_factory=RoundQueue)
 
 
 def cursor_of(
@@ -135,26 +125,7 @@ class Panels:
         pool = self.pools.setdefault(PoolId(bytes(args["pool"])), PoolLog())
         if event.name == "WeightApplied":
             pool.weights[Address(args["account"])] = int(args["weight"])
-        elif event.name == "Staked":
-            account = Address(args["account"])
-            pool.staked[account] = pool.staked.get(account, 0) + int(args["amount"])
-        elif event.name == "UnbondingRequested":
-            account = Address(args["account"])
-            pool.staked[account] = pool.staked.get(account, 0) - int(args["amount"])
-        elif event.name == "RoundQueued":
-            excluded = tuple(Address(account) for account in args["excluded"])
-            ticket = int(args["ticket"])
-            pool.rounds[ticket] = QueuedRound(
-                ticket, Bytes32(bytes(args["round"])), int(args["seats"]), excluded, Period(args["period"])
-            )
-        elif event.name == "RoundCancelled":
-            if args["inQueue"]:
-                pool.cancelled.add(int(args["ticket"]))
-            else:
-                pool.rounds.pop(int(args["ticket"]), None)
-        elif event.name == "RoundDrawn":
-            pool.rounds.pop(int(args["ticket"]), None)
-            pool.cancelled.discard(int(args["ticket"]))
+        pool.queue.apply(event.name, args)
 
     # ---- reading
 

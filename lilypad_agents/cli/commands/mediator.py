@@ -161,6 +161,7 @@ def appeal(out: Output, file: Path | None, flags: dict[str, Any], deal: str, yes
     with open_office(_settings(file, flags)) as office:
         number, fee = office.appeal_of(deal_id)
         token = office.token
+        office.require_wallet(fee)
         text = (
             f"Pays {token.show(fee)} from the wallet for the next round. It comes back, as far as the losers' stakes reach, "
             "if that round turns the verdict; else it is spent."
@@ -186,7 +187,9 @@ def stake(
 
     with open_office(_settings(file, flags)) as office:
         pool, token = office.pool(pool_id), office.token
+        office.require_own()
         units = int(token.parse(amount))
+        office.require_wallet(units)
         before = office.stake_in(pool)
         seats_after = (before.stake.staked + units) // pool.seat_stake
         lines = [
@@ -221,10 +224,11 @@ def unstake(
     with open_office(_settings(file, flags)) as office:
         pool, token = office.pool(pool_id), office.token
         before = office.stake_in(pool)
-        if amount is None:
+        if amount is None:  # anybody may call it, and the staker gets it
             _confirm(out, yes, f"Credits {token.show(before.stake.unbonding)} of the pool 0x{pool.id.hex()[:8]} to your ledger balance.")
             done = office.carry_out(Order(WITHDRAW, pool=pool.id))
         else:
+            office.require_own()
             units = before.stake.staked if amount == "all" else int(token.parse(amount))
             lines = [
                 f"{token.show(units)} of {token.show(before.stake.staked)} leave the draws of the pool 0x{pool.id.hex()[:8]}.",

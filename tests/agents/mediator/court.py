@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lilypad_agents.agents.creator.terms import terms_of
 from lilypad_agents.agents.mediator.agent import MediatorAgent
@@ -17,7 +17,6 @@ from lilypad_agents.agents.mediator.earnings import Earnings, read_earnings
 from lilypad_agents.agents.mediator.orders import Order, hand_over
 from lilypad_agents.agents.mediator.run import assemble
 from lilypad_agents.agents.mediator.settings import MediatorSettings
-from lilypad_agents.agents.mediator.view import Stage
 from lilypad_agents.agents.provider.results import Module, job_of, opened_of, store_result
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.loop import AgentLoop
@@ -43,6 +42,7 @@ from tests.agents.provider.relay import Relay
 from tests.support.chain import PROJECT
 from tests.support.network import TOKEN, Network, signer
 
+T = TypeVar("T")
 _accounts = itertools.count(300)  # of the test mnemonic, none used twice
 SEAT_STAKE = 100 * TOKEN
 SEAT_FEE = TOKEN * 125 // 100
@@ -151,6 +151,18 @@ class Court:
         }  # fmt: skip
         return MediatorSettings(**(values | changes))
 
+    def settings_file(self, mediator: Mediator) -> Path:
+        """A file with these settings, for commands."""
+        path = self.folder / f"{mediator.folder.name}.toml"
+        shared = {
+            "data": str(mediator.folder), "state": str(self.folder / "state"), "rpc": list(self.network.rpc.config.urls),
+            "address_book": str(self.network.book_path), "test_account": mediator.index, "log_stderr": False,
+        }  # fmt: skip
+        lines = [f"{name} = {json.dumps(value)}" for name, value in shared.items()]
+        pool = ", ".join(f"{name} = {json.dumps(value)}" for name, value in self.pool.to_json().items())
+        path.write_text("\n".join([*lines, "[mediator]", f"pools = [{{{pool}}}]"]), encoding="utf-8")
+        return path
+
     def start(self, mediator: Mediator, *, crash: CrashPlan = NEVER, **changes: Any) -> Life:
         """One life; a second one finds what the first left."""
         settings = self.options(mediator, **changes)
@@ -253,11 +265,14 @@ class Court:
     def ask_appeal(self, mediator: Mediator, case: Case, *, round_: int) -> None:
         self._order(mediator, Order("appeal", deal=case.id, round=round_))
 
-    def _order(self, mediator: Mediator, order: Order) -> dict[str, Any]:
-        """Hands an order over as another process does, while the loops turn here."""
+    def _order(self, mediator: Mediator, order: Order) -> None:
+        self.beside(lambda: hand_over(mediator.folder, order, 20.0), mine=False)
+
+    def beside(self, work: Callable[[], T], *, mine: bool = True) -> T:
+        """Does something as another process would, while the loops turn here."""
         with ThreadPoolExecutor(1) as threads:
-            answer = threads.submit(hand_over, mediator.folder, order, 20.0)
-            self.until(answer.done, mine=False)
+            answer = threads.submit(work)
+            self.until(answer.done, mine=mine)
             return answer.result()
 
     # ---- looking
@@ -288,6 +303,14 @@ class Court:
             event.decode([bytes.fromhex(topic[2:]) for topic in log["topics"]], bytes.fromhex(log["data"][2:]))
             for log in found
         ]
+
+    def pool_events(self, name: str) -> list[Any]:
+        """Arguments of staking's events about the court's pool, in order."""
+        event = self.staking.abi.event(name)
+        query = {
+            "address": self.staking.address, "topics": ["0x" + event.topic.hex(), hex_of(self.pool.id)], "fromBlock": "0x0"
+        }  # fmt: skip
+        return self.network.rpc.request("eth_getLogs", query)
 
     def stake_of(self, mediator: Mediator) -> int:
         return int(self.staking.call("stakeOf", self.pool.id, mediator.account)[0])
@@ -333,10 +356,7 @@ class Court:
     @property
     def is_working(self) -> bool:
         """Whether a mediator works on something that takes this machine's time, which the chain's must not overtake."""
-        lives = [mediator.life for mediator in self.mediators if mediator.life is not None]
-        return any(
-            job.stage in (Stage.FETCHING, Stage.READY, Stage.RUNNING) for life in lives for job in life.agent.bench.jobs.values()
-        )
+        return any(mediator.life.agent.bench.is_busy for mediator in self.mediators if mediator.life is not None)
 
     def turn(self) -> None:
         for mediator in self.mediators:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from lilypad_agents.content.cid import Cid
@@ -16,6 +18,7 @@ from lilypad_agents.protocol.mediation import (
 from tests.agents.mediator.court import SEAT_FEE, SEAT_STAKE, Court, wrong
 from tests.support.network import TOKEN
 
+HISTORY = "0x0000F90827F1C53a10cb7A02335B175320002935"  # EIP-2935
 KEEPERS = SEAT_FEE * 200 // 10_000
 
 
@@ -167,3 +170,47 @@ def test_fund__is_short__operators_are_told_and_whoever_may_advances(poor_court:
     court.network.fund([generous.account])
     court.finish(*cases)
     assert {court.status(case) for case in cases} == {Status.MEDIATION_ACCEPTED}
+
+
+def test_operator__of_a_cold_account__sits_for_it_and_never_gets_its_money(court: Court) -> None:
+    """beh:H4 The stake lies with one key, votes are sent by another."""
+    cold, hot = court.mediator(start=False), court.mediator(seats=0, start=False)
+    court.network.send(cold.index, "LilypadStaking", "setOperator", hot.account)
+    court.start(hot, account=cold.account, keeper=False)
+    keeper = court.mediator(seats=0)
+    case = court.submitted("operator")
+    court.challenge(case)
+    court.finish(case)
+    assert court.status(case) is Status.MEDIATION_ACCEPTED
+    assert set(court.events("SeatsDrawn", case)[0]["seating"].accounts) == {cold.account}
+    assert court.network.free(cold.account) == 3 * (SEAT_FEE - KEEPERS)
+    assert court.network.free(hot.account) == 0
+    assert court.network.free(keeper.account) == 3 * KEEPERS
+
+
+@pytest.fixture
+def short_memory(court: Court) -> Iterator[None]:
+    """A chain that knows the hashes of the last 256 blocks alone, as before EIP-2935."""
+    rpc = court.network.rpc
+    code = rpc.request("eth_getCode", HISTORY, "latest")
+    rpc.request("anvil_setCode", HISTORY, "0x")
+    yield
+    rpc.request("anvil_setCode", HISTORY, code)
+
+
+def test_seed__lost_before_the_draw__the_round_takes_a_later_one_and_nobody_sits_twice(
+    court: Court, short_memory: None
+) -> None:
+    """flt:F16 Nobody was there while the block could be had: the queue moves on by a call, to a seed that nobody knew."""
+    mediator = court.mediator()
+    case = court.submitted("expired")
+    court.challenge(case)
+    court.until(lambda: bool(court.events("RoundQueued", case)), mine=False)
+    court.end(mediator)
+    for _ in range(3):
+        court.mine(100)
+    court.start(mediator)
+    court.finish(case)
+    assert court.status(case) is Status.MEDIATION_ACCEPTED
+    assert len(court.events("SeatsDrawn", case)) == 1
+    assert len(court.pool_events("RoundPostponed")) == 1

@@ -162,7 +162,7 @@ def test_d29__a_fund_loses_nothing_to_whoever_holds_less_than_a_quarter(honest_v
     """
     income = premium_of(_DEAL) * 10_000 / _DEAL.audit_bps
     assert income == 1.1 * _DEAL.seat_fee
-    gain = _expected_gain(0.2, honest_vote)
+    gain = _expected_gain(0.249, honest_vote)
     if honest_vote[0] == SeatState.OTHER_DIGEST:
         # Cheating: a panel of its own has honest seats slashed now and then, but the collateral pays for every other draw.
         assert gain < 0
