@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 export LILYPAD_RPC_URL ?= http://127.0.0.1:8545
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup compile demo test test-python test-contracts bench bench-gas lint clean
+.PHONY: help setup compile demo demo-cheat demo-cheat-seeds test test-python test-contracts bench bench-gas lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## / : /' | column -t -s ':'
@@ -42,6 +42,12 @@ compile: setup ## compile the contracts with Ape
 demo: setup ## start a network on this machine, run a job, show who was paid what
 	@bin/demo
 
+demo-cheat: setup ## the same with a provider that cheats: how it is found out, judged and made to pay
+	@$(BIN)/python scripts/demo_cheat.py
+
+demo-cheat-seeds: setup compile ## a cheat before a lazy and an absent mediator, 50 seeds in simulated time
+	@$(BIN)/python -m bench.cheat_seeds
+
 test: setup compile test-python test-contracts ## every test that a change has to pass
 
 test-python:
@@ -54,6 +60,7 @@ test-contracts:
 bench: setup compile bench-gas ## measure gas, latency and throughput; results in bench/results
 	@$(BIN)/python -m bench.latency
 	@$(BIN)/python -m bench.throughput
+	@$(BIN)/python -m bench.verdict
 
 bench-gas:
 	@$(BIN)/python -m bench.gas

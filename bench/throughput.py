@@ -103,7 +103,7 @@ class Customer:
         session, module = self.session, self.module
         inputs = make_inputs(module.manifest, hex_of(module.version_id), {"Message": message}, {})
         self._nonce += 1
-        wishes = Wishes(max_price=2 * 10**18, match_seconds=300)
+        wishes = Wishes(max_price=2 * 10**18, match_seconds=300, pool=UNVERIFIED)
         offer = draft_offer(module.manifest, module.terms, inputs.digest, wishes, self._context, Nonce(self._nonce))
         signature = sign_offer(offer, session.chain.domain, session.signer)
         session.solver.post_job_offer(offer, signature, module.terms, UNVERIFIED, Cid.raw(inputs.digest), inputs.document)

@@ -76,14 +76,14 @@ def agent_request(settings: AgentSettings, path: str) -> Any:
 def show_status(out: Output, settings: AgentSettings) -> None:
     """Readiness and counters of a running agent."""
     ready = json.loads(agent_request(settings, "/readyz"))
+    reasons = [str(reason) for reason in ready["reasons"].values()]
     metrics = parse_metrics(agent_request(settings, "/metrics"))
 
     def show() -> None:
-        against = [f"{name}: {reason}" for name, reason in ready["reasons"].items()]
-        out.print("ready" if ready["ready"] else f"not ready: {'; '.join(against)}")
+        out.print("ready" if ready["ready"] else f"not ready: {'; '.join(reasons)}")
         out.print(table(("metric", "value"), [(name, f"{value:g}") for name, value in sorted(metrics.items())]))
 
-    out.finish({**ready, "data": str(settings.data), "metrics": metrics}, show, exit_code=0 if ready["ready"] else 10)
+    out.finish({"ready": ready["ready"], "reasons": reasons, "data": str(settings.data), "metrics": metrics}, show, exit_code=0 if ready["ready"] else 10)
 
 
 def token_and_account(settings: AgentSettings) -> tuple[Token, Address]:

@@ -37,6 +37,8 @@ class JobWords:
     submit_window: int | None
     judge_window: int | None
     collateral: float | None
+    pool: str | None
+    checks: str | None
     match_seconds: int | None
 
 
@@ -52,6 +54,8 @@ _OPTIONS = (
     click.option("--submit-window", type=click.IntRange(1), metavar="S", help="Seconds for the provider's result."),
     click.option("--judge-window", type=click.IntRange(1), metavar="S", help="Seconds for you to judge it."),
     click.option("--collateral", type=click.FloatRange(0), metavar="X", help="Provider's bond, in times the value."),
+    click.option("--pool", metavar="NAME", help="Pool of mediators that judges; `unverified`: nobody, silence pays the provider."),
+    click.option("--checks", metavar="NAME", help="How often results are checked: standard, light, strict or every-time."),
     click.option("--match-seconds", type=click.IntRange(1), metavar="S", help="How long the offer waits for a provider."),
 )
 
@@ -96,9 +100,22 @@ def wishes_of(creator: Creator, words: JobWords) -> Wishes:
         submit_window=words.submit_window,
         judge_window=words.judge_window,
         collateral_bps=None if words.collateral is None else round(words.collateral * 10_000),
+        pool=None if words.pool is None else creator.session.settings.pool_terms(words.pool),
+        checks=None if words.checks is None else checks_of(words.checks),
         provider=NOBODY if words.provider is None else account_of(words.provider),
         match_seconds=words.match_seconds,
     )
+
+
+def checks_of(text: str) -> str:
+    """The name of a preset of audit rate and bond. Raises UsageError, which lists the names."""
+    from lilypad_agents.agents.creator.settings import preset_of
+
+    try:
+        preset_of(text)
+    except ValueError as error:
+        raise UsageError(f"--checks: {error}.") from None
+    return text
 
 
 def account_of(text: str) -> Any:

@@ -20,7 +20,7 @@ from lilypad_agents.cli.output import Output
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "run": ("run", "run", "Run a job: quote, sign, wait, verify, pay."),
     "quote": ("quote", "quote", "Show what a job would cost, and why; signs and sends nothing."),
-    "job": ("job", "job", "List, show, resume, fetch, accept or cancel your jobs."),
+    "job": ("job", "job", "List, show, resume, fetch, accept, challenge or cancel your jobs."),
     "module": ("module", "module", "Look at modules, run them here, write and publish your own."),
     "list": ("list", "list_", "Keep a curated list of modules, or look at one."),
     "account": ("account", "account", "List, make, import or show accounts."),
@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "config": ("config", "config", "Show settings and where each came from."),
     "devnet": ("devnet", "devnet", "Start, stop and inspect a network on this machine."),
     "provider": ("provider", "provider", "Run jobs for others on this machine, and be paid."),
+    "mediator": ("mediator", "mediator", "Judge disputes for others, and be paid for it."),
     "solver": ("solver", "solver", "Match offers and relay content."),
 }
 # What earlier generations called it. The old word works and says what it is called now.
@@ -88,7 +89,7 @@ Try it on this machine, offline and with play money:
 
 Every command takes --json (one object on standard output) and has examples in its --help.
 Exit codes: 0 verified, 2 usage, 10 configuration, 11 funds, 20 no match, 21 cancelled, 22 timed out,
-23 the job itself failed, 24 declined, 40 chain unreachable, 41 content unavailable, 130 interrupted.
+23 the job itself failed, 24 declined, 30 to 32 verdicts of a panel, 40 chain unreachable, 41 content unavailable, 130 interrupted.
 """
 
 

@@ -21,6 +21,7 @@ from lilypad_agents.protocol.ids import NOBODY, hex_of
 from lilypad_agents.protocol.price import decline_cost, penalty
 
 UNVERIFIED_LINE = "Unverified pool (pool 0): nobody re-runs the job, and silence pays the provider."
+VERIFIED_LINE = "mediators re-run a share of the results, and any result that you challenge in time."
 STATES = {
     "signed": "signed",
     "posted": "offered",
@@ -39,7 +40,7 @@ STATES = {
 
 def pool_line(is_verified: bool, pool: bytes) -> str:
     """What every screen about a job says about checking."""
-    return f"Verified pool {short(hex_of(pool))}." if is_verified else UNVERIFIED_LINE
+    return f"Verified pool {short(hex_of(pool))}: {VERIFIED_LINE}" if is_verified else UNVERIFIED_LINE
 
 
 def short(text: str, head: int = 10, tail: int = 4) -> str:
@@ -207,6 +208,16 @@ class Progress:
     def _verified(self, moment: Moment) -> str:
         digest = short(hex_of(moment.facts["delivered"].digest), 18)
         return self._line_of("verified", f"every block, the receipt's signature, and the digest {digest}", "green")
+
+    def _lottery(self, moment: Moment) -> str:
+        if moment.facts["drawn"]:
+            return self._line_of("drawn", "the lottery drew this deal: a mediator runs the job again before anybody is paid", "yellow")
+        return self._line_of("spared", "the lottery spared this deal; your agreement, or silence, pays the provider")
+
+    def _dispute(self, moment: Moment) -> str:
+        from lilypad_agents.cli.disputescreens import progress_text
+
+        return self._line_of("dispute", progress_text(moment.facts["dispute"]), "yellow")
 
     def _mismatch(self, moment: Moment) -> str:
         return self._line_of("mismatch", printable(moment.facts["error"].message), "red")

@@ -10,30 +10,39 @@ from dataclasses import dataclass
 from typing import Any
 
 from lilypad_agents.devnet.errors import DevnetPartFailed
-from lilypad_agents.devnet.layout import CREATOR, FIRST_PROVIDER, SECOND_PROVIDER, SOLVER, Layout
+from lilypad_agents.devnet.funding import APPEAL_BUDGET
+from lilypad_agents.devnet.layout import CHEATER, CREATOR, FIRST_PROVIDER, MEDIATORS, SECOND_PROVIDER, SOLVER, Layout
 from lilypad_agents.devnet.processes import Identity, spawn, tail
 from lilypad_agents.devnet.record import Part
 from lilypad_agents.execution.cache import write_atomically
+from lilypad_agents.protocol.terms import UNVERIFIED, PoolTerms
 
 TOKEN = 10**18
 PRICE = TOKEN  # cowsay costs one token (protocol section 15)
 UNIT_PRICE = TOKEN // 100  # for modules that meter
 SOLVER_FEE_BPS = 200
+POOL_NAME = "mediated"  # what creators of the devnet call its pool
 _READY_S = 40.0
 _LOOK_S = 0.05
 
 
 @dataclass(frozen=True)
 class AgentSpec:
-    """One agent: its command (`solver`, `provider`), its key by index of the test mnemonic, its own settings."""
+    """One agent: its role (`solver`, `provider`, `mediator`), its key by index of the test mnemonic, its own settings.
+
+    `module`: what runs instead of the ordinary agent of the role; only the devnet has such.
+    """
 
     name: str
     role: str
     account: int
     own: Mapping[str, Any]
+    module: str = ""
 
     @property
     def command(self) -> list[str]:
+        if self.module:
+            return [sys.executable, "-m", self.module, "settings.toml"]
         return [sys.executable, "-m", "lilypad_agents.cli", self.role, "start", "--config", "settings.toml"]
 
 
@@ -41,11 +50,39 @@ def solver_spec(port: int) -> AgentSpec:
     return AgentSpec("solver", "solver", SOLVER, {"port": port, "fee_bps": SOLVER_FEE_BPS, "batch_wait_s": 0.05})
 
 
-def provider_specs(solver_url: str) -> tuple[AgentSpec, ...]:
-    own = {"solver_urls": [solver_url], "price": PRICE, "unit_price": UNIT_PRICE, "reserve_bps": 0}
+def provider_specs(solver_url: str, pool: PoolTerms) -> tuple[AgentSpec, ...]:
+    own = _provider_settings(solver_url, pool)
     return (
         AgentSpec("provider1", "provider", FIRST_PROVIDER, own),
         AgentSpec("provider2", "provider", SECOND_PROVIDER, own),
+    )
+
+
+def _provider_settings(solver_url: str, pool: PoolTerms) -> dict[str, Any]:
+    pools = [pool.to_json(), UNVERIFIED.to_json()]
+    return {"solver_urls": [solver_url], "price": PRICE, "unit_price": UNIT_PRICE, "reserve_bps": 0, "pools": pools}
+
+
+def cheater_spec(solver_url: str, pool: PoolTerms) -> AgentSpec:
+    """A provider that alters every result. It is a little dearer than the honest ones, so that only who names it meets it."""
+    own = _provider_settings(solver_url, pool) | {"price": PRICE * 11 // 10}
+    return AgentSpec("cheater", "provider", CHEATER, own, module="lilypad_agents.devnet.cheater")
+
+
+def mediator_specs(solver_url: str, pool: PoolTerms, count: int, lazy: int) -> tuple[AgentSpec, ...]:
+    """The first `count` mediators of the devnet's pool, the last `lazy` of them such as vote what they are told.
+
+    The providers test the sandbox of this machine; once is enough for all.
+    """
+    own = {
+        "solver_urls": [solver_url], "pools": [pool.to_json()], "selftest": False, "appeal": "own",
+        "appeal_budget": str(APPEAL_BUDGET),
+    }  # fmt: skip
+    return tuple(
+        AgentSpec(f"mediator{number}", "mediator", index, own)
+        if number <= count - lazy
+        else AgentSpec(f"mediator{number}", "mediator", index, own | {"appeal": "never"}, "lilypad_agents.devnet.lazy")
+        for number, index in enumerate(MEDIATORS[:count], 1)
     )
 
 
@@ -66,8 +103,8 @@ def start_agent(layout: Layout, spec: AgentSpec, rpc_url: str, environment: Mapp
     return spawn(spec.name, spec.command, layout.log(spec.name), folder, environment)
 
 
-def write_creator_settings(layout: Layout, rpc_url: str, solver_url: str) -> None:
-    """The settings file that `lilypad run` finds by itself."""
+def write_creator_settings(layout: Layout, rpc_url: str, solver_url: str, pool: PoolTerms) -> None:
+    """The settings file that `lilypad run` finds by itself. Its only pool is the mediated one, so that judges."""
     shared = {
         "data": str(layout.creator),
         "state": str(layout.folder / "state"),
@@ -75,7 +112,8 @@ def write_creator_settings(layout: Layout, rpc_url: str, solver_url: str) -> Non
         "address_book": str(layout.address_book),
         "test_account": CREATOR,
     }
-    own = {"network": "devnet", "solvers": [solver_url], "lists": [str(layout.aliases)], "keys": str(layout.creator / "keys")}
+    own: dict[str, Any] = {"network": "devnet", "solvers": [solver_url], "lists": [str(layout.aliases)], "keys": str(layout.creator / "keys")}
+    own["pools"] = {POOL_NAME: pool.to_json()}
     write_atomically(layout.folder / "creator.toml", _toml(shared, "creator", own).encode())
 
 
@@ -143,5 +181,9 @@ def _value(value: Any) -> str:
     """TOML of the few kinds of values that are used here; JSON strings are TOML strings."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(name)} = {_value(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_value, value)) + "]"
     return json.dumps(value)
 

@@ -1,23 +1,28 @@
-"""Play money: tokens and ledger balances for every role, and the audit fund of the practice pool. Repeating it adds nothing."""
+"""Play money: tokens and ledger balances for every role, the pool's audit fund, the mediators' stakes. Repeating it adds nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lilypad_agents.agents.creator.chain import CreatorChain, Ledger
 from lilypad_agents.chain.contract import Contract
 from lilypad_agents.chain.deployer import RpcSender
+from lilypad_agents.chain.deployments import AddressBook
 from lilypad_agents.chain.keys import signer_from_test_mnemonic
 from lilypad_agents.chain.types import ChainId
-from lilypad_agents.devnet.layout import CHAIN_ID, DEPLOYER, JUDGE
+from lilypad_agents.devnet.layout import CHAIN_ID, DEPLOYER
 from lilypad_agents.protocol.ids import ZERO, Address, keccak256
+from lilypad_agents.protocol.price import least_seat_stake_up, seat_fee_up
 from lilypad_agents.protocol.terms import PoolTerms
 from lilypad_agents.protocol.units import Amount, Seconds
 
 TOKEN = 10**18
 FUND = 1_000 * TOKEN  # protocol section 15, devnet column
-_POOL_MAX_VALUE = 20 * TOKEN
+POOL_MAX_VALUE = 20 * TOKEN
+SEATS_EACH = 20  # of a mediator; two of them can seat the largest round while another panel sits
+COIN = 100 * 10**18
+APPEAL_BUDGET = 100 * TOKEN  # of a mediator whose own re-run a panel contradicts
 
 
 @dataclass(frozen=True)
@@ -37,32 +42,32 @@ def address_of(index: int) -> Address:
     return Address(signer_from_test_mnemonic(index, ChainId(CHAIN_ID)).address)
 
 
-def practice_pool(token: Address) -> PoolTerms:
-    """A verified pool whose judge is a test account: for trying out audits and disputes before there are panels.
+def mediated_pool(book: AddressBook) -> PoolTerms:
+    """The pool that judges by default: open to every staker, at the panel strategy of the deployment.
 
-    Nobody's result is safe in it. Its seat stake is what section 6.6 asks for at its largest value.
+    Windows: protocol section 15, devnet column. A seat's stake is what section 6.6 asks for at the pool's largest value.
     """
-    seat_fee = _POOL_MAX_VALUE * 125 // 100
+    seat_fee = seat_fee_up(POOL_MAX_VALUE, 0, 0)
     return PoolTerms(
-        strategy=address_of(JUDGE),
-        token=token,
+        strategy=Address(book.address("LilypadMediation")),
+        token=Address(book.address("LilypadToken")),
         seat_fee_floor=Amount(TOKEN // 100),
-        seat_stake=Amount(-(-seat_fee * 64 // 10)),
-        max_value=Amount(_POOL_MAX_VALUE),
+        seat_stake=least_seat_stake_up(seat_fee),
+        max_value=Amount(POOL_MAX_VALUE),
         members=ZERO,
         commit_window=Seconds(12),
         reveal_window=Seconds(8),
         appeal_window=Seconds(12),
-        note=keccak256(b"practice pool of the devnet: judged by a test account"),
+        note=keccak256(b"pool of the devnet: whatever machine runs it"),
     )
 
 
 def fund(chain: CreatorChain, grants: Mapping[int, Grant]) -> list[Address]:
     """Gives each account that never had anything its grant, and seeds the fund; returns the accounts that got something."""
-    sender = RpcSender(chain.rpc, signer_from_test_mnemonic(DEPLOYER, ChainId(CHAIN_ID)), ChainId(CHAIN_ID))
+    sender = _sender(chain, DEPLOYER)
     token = chain.token_contract(chain.default_token)
     new = [(address_of(index), grant) for index, grant in grants.items() if _is_new(chain.ledger(address_of(index)))]
-    pool = practice_pool(chain.default_token)
+    pool = mediated_pool(chain.book)
     seeded = int(chain.core.call("fundOf", pool.strategy, pool.token, pool.id)) > 0
     _deposit(sender, chain.core, token, new, 0 if seeded else FUND)
     if not seeded:
@@ -71,6 +76,28 @@ def fund(chain: CreatorChain, grants: Mapping[int, Grant]) -> list[Address]:
         if grant.wallet:
             _send(sender, token, "transfer", account, grant.wallet)
     return [account for account, _ in new]
+
+
+def stake(chain: CreatorChain, indices: Iterable[int]) -> list[Address]:
+    """Gives each account that has no stake one of SEATS_EACH seats, coin for gas and tokens for appeals; returns those."""
+    pool, deployer = mediated_pool(chain.book), _sender(chain, DEPLOYER)
+    staking, token = chain.staking, chain.token_contract(chain.default_token)
+    amount, made = SEATS_EACH * pool.seat_stake, []
+    for index in indices:
+        account = address_of(index)
+        if int(staking.call("stakeOf", pool.id, account)[0]):
+            continue
+        chain.rpc.request("anvil_setBalance", account, hex(COIN))
+        _send(deployer, token, "transfer", account, amount + APPEAL_BUDGET)
+        own = _sender(chain, index)
+        _send(own, token, "approve", staking.address, amount)
+        _send(own, staking, "stake", pool, amount, [])
+        made.append(account)
+    return made
+
+
+def _sender(chain: CreatorChain, index: int) -> RpcSender:
+    return RpcSender(chain.rpc, signer_from_test_mnemonic(index, ChainId(CHAIN_ID)), ChainId(CHAIN_ID))
 
 
 def _deposit(

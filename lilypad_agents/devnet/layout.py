@@ -9,8 +9,9 @@ FOLDER_NAME = ".devnet"
 CHAIN_ID = 1337
 DEFAULT_PORT = 8545
 
-DEPLOYER, SOLVER, FIRST_PROVIDER, SECOND_PROVIDER, CREATOR, PUBLISHER, JUDGE = range(7)
+DEPLOYER, SOLVER, FIRST_PROVIDER, SECOND_PROVIDER, CREATOR, PUBLISHER, CHEATER = range(7)
 MORE_CREATORS = range(10, 18)  # for benchmarks and tests with several creators
+MEDIATORS = range(20, 29)
 # Account 7, 8 and 9 hold coin for gas and nothing else: for trying out what happens without tokens.
 PENNILESS = 9
 
@@ -21,9 +22,10 @@ ROLES = {
     "provider2": SECOND_PROVIDER,
     "creator": CREATOR,
     "publisher": PUBLISHER,
-    "judge": JUDGE,
+    "cheater": CHEATER,
     "penniless": PENNILESS,
     **{f"creator{number}": index for number, index in enumerate(MORE_CREATORS, 2)},
+    **{f"mediator{number}": index for number, index in enumerate(MEDIATORS, 1)},
 }
 
 

@@ -17,6 +17,8 @@ from lilypad_agents.chain.rpc import Rpc, RpcConfig
 from lilypad_agents.content.store import LocalStore
 from lilypad_agents.devnet.agents import (
     AgentSpec,
+    cheater_spec,
+    mediator_specs,
     provider_specs,
     solver_spec,
     start_agent,
@@ -26,10 +28,12 @@ from lilypad_agents.devnet.agents import (
 )
 from lilypad_agents.devnet.chain import CHAIN, ChainOptions, deploy, start_chain
 from lilypad_agents.devnet.errors import DevnetPartFailed, ModulesMissing
-from lilypad_agents.devnet.funding import CREATOR_GRANT, PROVIDER_GRANT, Grant, address_of, fund
+from lilypad_agents.devnet.funding import CREATOR_GRANT, PROVIDER_GRANT, Grant, address_of, fund, mediated_pool, stake
 from lilypad_agents.devnet.layout import (
+    CHEATER,
     CREATOR,
     FIRST_PROVIDER,
+    MEDIATORS,
     MORE_CREATORS,
     PUBLISHER,
     SECOND_PROVIDER,
@@ -40,21 +44,30 @@ from lilypad_agents.devnet.processes import stop
 from lilypad_agents.devnet.publishing import Published, pack_modules, register, write_list
 from lilypad_agents.devnet.record import Record
 from lilypad_agents.errors import LilypadError
+from lilypad_agents.protocol.terms import PoolTerms
 
 Say = Callable[[str], None]
-_ORDER = ("provider2", "provider1", "solver", "chain")  # of stopping
+_ORDER = ("cheater", "provider2", "provider1", *(f"mediator{n}" for n in range(9, 0, -1)), "solver", "chain")  # of stopping
 # What a process needs of the environment; settings of the user's shell must not reach the devnet's agents.
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
 
 @dataclass(frozen=True)
 class Options:
-    """`port` and `block_seconds` of the chain; `modules`: folder of what is published (None: that of the checkout)."""
+    """`port` and `block_seconds` of the chain; `modules`: folder of what is published (None: that of the checkout).
+
+    `mediators`: how many have a stake; the last `absent` of them do not run, the `lazy` before those vote what they are
+    told. `cheater`: a third provider, which lies.
+    """
 
     port: int | None = None
     block_seconds: int | None = 1
     modules: Path | None = None
     providers: int = 2
+    mediators: int = 3
+    lazy: int = 0
+    absent: int = 0
+    cheater: bool = False
 
 
 class Devnet:
@@ -81,9 +94,9 @@ class Devnet:
                 self._fund(chain, options)
                 published = self._publish(chain, options)
                 record = self._solver(record)
-                write_creator_settings(self.layout, record.rpc_url, record.solver_url)
+                write_creator_settings(self.layout, record.rpc_url, record.solver_url, mediated_pool(book))
                 self._serve(record, published)
-            record = self._providers(record, options)
+            record = self._agents(record, options)
             self._wait_for_offers(record, options)
             record = replace(record, ready=True)
             record.save(self.layout.record)
@@ -147,9 +160,12 @@ class Devnet:
     def _fund(self, chain: CreatorChain, options: Options) -> None:
         grants: dict[int, Grant] = {CREATOR: CREATOR_GRANT, **dict.fromkeys(MORE_CREATORS, CREATOR_GRANT)}
         grants |= dict.fromkeys((FIRST_PROVIDER, SECOND_PROVIDER)[: options.providers], PROVIDER_GRANT)
+        if options.cheater:
+            grants[CHEATER] = PROVIDER_GRANT
         funded = fund(chain, grants)
-        if funded:
-            self._say(f"accounts   {len(funded)} funded, the audit fund of the practice pool seeded")
+        staked = stake(chain, MEDIATORS[: options.mediators])
+        if funded or staked:
+            self._say(f"accounts   {len(funded)} funded, {len(staked)} mediators staked, the pool's audit fund seeded")
 
     def _publish(self, chain: CreatorChain, options: Options) -> list[Published]:
         folder = options.modules or self._modules_folder()
@@ -189,28 +205,29 @@ class Devnet:
                 for index, root in enumerate(module.roots):
                     client.put_content(root, store, PUBLIC, ContentKind.OTHER if index else ContentKind.MANIFEST)
 
-    def _providers(self, record: Record, options: Options) -> Record:
+    def _agents(self, record: Record, options: Options) -> Record:
         """All are started before the first is waited for: they come up side by side."""
         started = []
-        for spec in provider_specs(record.solver_url)[: options.providers]:
+        for spec in self._wanted(record, options):
             if record.alive(spec.name):
-                self._say(f"{spec.name}  runs")
+                self._say(f"{spec.name:<10} runs")
             else:
                 started.append((spec, start_agent(self.layout, spec, record.rpc_url, self._clean_environment())))
         for spec, identity in started:
             record = record.with_part(wait_ready(self.layout, spec, identity))
             record.save(self.layout.record)
-            self._say(f"{spec.name}  started")
+            self._say(f"{spec.name:<10} started")
         return record
 
     def _wait_for_offers(self, record: Record, options: Options) -> None:
-        """Ready means that somebody would take a job now."""
+        """Ready means that somebody would take a job of the default pool now."""
         from lilypad_agents.agents.solver.client import SolverClient
         from lilypad_agents.chain.keys import signer_from_test_mnemonic
 
-        wanted = {address_of(spec.account) for spec in provider_specs(record.solver_url)[: options.providers]}
-        if not wanted:
+        providers = [spec for spec in self._wanted(record, options) if spec.role == "provider"]
+        if not providers:
             return
+        pool, wanted = self._pool(), {address_of(spec.account) for spec in providers}
         with SolverClient(record.solver_url, signer_from_test_mnemonic(CREATOR, CHAIN)) as client:
 
             def offered() -> bool:
@@ -218,15 +235,34 @@ class Devnet:
                     page = client.offers(kind="resource", state="open")
                 except LilypadError:
                     return False
-                return wanted <= {view.account for view in page.items if view.matching}
+                return wanted <= {view.account for view in page.items if view.matching and view.offer.pool == pool.id}
 
-            last = provider_specs(record.solver_url)[options.providers - 1].name
+            last = providers[-1].name
             wait_for(self.layout, last, record.parts[last].identity, offered)
 
     # ---- helpers
 
+    def _pool(self) -> PoolTerms:
+        return mediated_pool(AddressBook.load(self.layout.address_book))
+
+    def _wanted(self, record: Record, options: Options) -> list[AgentSpec]:
+        """Agents that should run beside the solver; what an earlier `up` started is wanted again."""
+        url, pool = record.solver_url, self._pool()
+        found = list(mediator_specs(url, pool, options.mediators - options.absent, options.lazy))
+        found += provider_specs(url, pool)[: options.providers]
+        found += [cheater_spec(url, pool)] if options.cheater else []
+        names = {spec.name for spec in found}
+        every = (*mediator_specs(url, pool, len(MEDIATORS), 0), *provider_specs(url, pool), cheater_spec(url, pool))
+        return found + [spec for spec in every if spec.name in record.parts and spec.name not in names]
+
     def _specs(self, record: Record) -> tuple[AgentSpec, ...]:
-        return (solver_spec(int(record.solver_url.rpartition(":")[2])), *provider_specs(record.solver_url))
+        url, pool = record.solver_url, self._pool()
+        return (
+            solver_spec(int(url.rpartition(":")[2])),
+            *provider_specs(url, pool),
+            cheater_spec(url, pool),
+            *mediator_specs(url, pool, len(MEDIATORS), 0),
+        )
 
     def _start(self, record: Record, spec: AgentSpec, url: str | None) -> Record:
         identity = start_agent(self.layout, spec, record.rpc_url, self._clean_environment())

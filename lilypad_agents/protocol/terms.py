@@ -139,6 +139,17 @@ class PoolTerms(TypedStruct):
         values |= {field: address_word(values[field]) for field in ("strategy", "token")}
         return (*(pack(layout, values) for layout in _POOL_WORDS), Bytes32(self.members), Bytes32(self.note))
 
+    @classmethod
+    def from_words(cls, words: Iterable[bytes]) -> PoolTerms:
+        """The terms behind their words. Raises FieldInvalid when a bit that has no meaning is set, as the contract does."""
+        *dense, members, note = checked(words, 5)
+        values: dict[str, Any] = {}
+        for layout, word in zip(_POOL_WORDS, dense, strict=True):
+            values.update(unpack(layout, word))
+        for field in ("strategy", "token"):
+            values[field] = address_of(values[field])
+        return cls(members=members, note=note, **values)
+
     @cached_property
     def struct_hash(self) -> OfferHash:
         """EIP-712 struct hash of the words."""

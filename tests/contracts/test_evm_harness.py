@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lilypad_agents.chain.anvil import Anvil, AnvilConfig, find_anvil
-from lilypad_agents.chain.keys import signer_from_test_mnemonic
 from lilypad_agents.chain.rpc import Rpc, RpcConfig
 from tests.support.chain import CHAIN, PROJECT
-from tests.support.evm import BuildMissing, Contract, Evm, Halted, Reverted, decode_error, expect_revert
+from tests.support.evm import BuildMissing, Contract, Evm, Halted, decode_error, expect_revert
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ PAGES = (
     DOCS / "creator.md",
     DOCS / "modules.md",
     DOCS / "provider.md",
+    DOCS / "mediator.md",
     DOCS / "operator.md",
     DOCS / "dapp-developer.md",
 )

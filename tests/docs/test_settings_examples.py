@@ -8,13 +8,15 @@ import pytest
 
 from lilypad_agents.agents.creator.outcome import JOB_FAILED
 from lilypad_agents.agents.creator.settings import CreatorSettings
+from lilypad_agents.agents.mediator.settings import MediatorSettings
 from lilypad_agents.agents.provider.config import ProviderSettings
 from lilypad_agents.agents.runtime.settings import AgentSettings
 from lilypad_agents.agents.solver.settings import SolverSettings
 from tests.docs.markdown import DOCS, blocks, section, table
 from tests.docs.test_error_pages import CLASSES
 
-EXAMPLES = [("creator.md", CreatorSettings), ("provider.md", ProviderSettings), ("operator.md", SolverSettings)]
+EXAMPLES = [("creator.md", CreatorSettings), ("provider.md", ProviderSettings), ("operator.md", SolverSettings),
+            ("mediator.md", MediatorSettings)]
 
 
 @pytest.mark.parametrize(("page", "kind"), EXAMPLES, ids=[page for page, _ in EXAMPLES])
@@ -29,9 +31,10 @@ def test_load_settings__example_of_a_page__has_only_known_names_and_valid_values
     assert all(origin.startswith("file ") for origin in map(loaded.origin, ("rpc", "address_book", "keystore", "password_file")))
 
 
-def test_read_settings_table__of_providers__names_settings_with_their_defaults() -> None:
-    rows = table(section((DOCS / "provider.md").read_text(encoding="utf-8"), "## Settings"))
-    fields = ProviderSettings.model_fields
+@pytest.mark.parametrize(("page", "kind"), [("provider.md", ProviderSettings), ("mediator.md", MediatorSettings)])
+def test_read_settings_table__of_a_page__names_settings_with_their_defaults(page: str, kind: type[AgentSettings]) -> None:
+    rows = table(section((DOCS / page).read_text(encoding="utf-8"), "## Settings"))
+    fields = kind.model_fields
     for row in rows:
         for name in row["setting"].split("`, `"):
             prefix = name.removesuffix("*")

@@ -17,13 +17,16 @@ from lilypad_agents.agents.creator.chain import CreatorChain
 from lilypad_agents.chain.deployments import AddressBook
 from lilypad_agents.chain.rpc import Rpc, RpcConfig
 from lilypad_agents.chain.types import ChainId
-from lilypad_agents.devnet.funding import address_of
+from lilypad_agents.devnet.funding import address_of, mediated_pool
 from lilypad_agents.devnet.layout import FIRST_PROVIDER, ROLES, SECOND_PROVIDER, SOLVER
 from lilypad_agents.devnet.record import Record
-from lilypad_agents.protocol.ids import NOBODY, UNVERIFIED_POOL
+from lilypad_agents.protocol.ids import NOBODY, UNVERIFIED_POOL, DealId
+from lilypad_agents.protocol.price import Charge, charge
+from lilypad_agents.protocol.units import Units
 from tests.support.cli_schemas import check_events, check_object
 
 PROJECT = Path(__file__).resolve().parents[2]
+_QUIET_S = 60
 COMMAND = [sys.executable, "-m", "lilypad_agents.cli"]
 
 
@@ -80,6 +83,7 @@ class Network:
 
     folder: Path
     port: int
+    ended: set[bytes] = field(default_factory=set)
 
     def environment(self, **changes: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("LILYPAD_")}
@@ -149,23 +153,46 @@ class Network:
         return CreatorChain(rpc, AddressBook.load(self.folder / ".devnet" / "deployments" / "1337.json"))
 
     def money(self, creator: str = "creator") -> dict[str, int]:
-        """Everything that the ledger holds, by whose it is; wei."""
+        """Everything that the ledger holds, by whose it is; wei. Waits for deals of other tests that are still to be settled."""
         chain = self.chain()
+        self._until_quiet(chain)
         indices = {"creator": ROLES[creator], "provider1": FIRST_PROVIDER, "provider2": SECOND_PROVIDER}
         found = {}
         for name, index in indices.items():
             ledger = chain.ledger(address_of(index))
             found[name], found[f"{name} locked"] = ledger.free, ledger.locked
         lists = json.loads((self.folder / ".devnet" / "aliases.json").read_text())["modules"]
-        token, solver = chain.default_token, address_of(SOLVER)
-        found["solver"] = found["royalty"] = found["fund"] = 0
+        token, solver, pool = chain.default_token, address_of(SOLVER), mediated_pool(chain.book)
+        found["solver"] = found["royalty"] = 0
+        found["fund"] = chain.core.call("fundOf", pool.strategy, token, pool.id)
         for entry in lists.values():
             version = bytes.fromhex(entry["version"][2:])
-            royalty, fee, fund = chain.core.call("accruedOf", token, version, solver, NOBODY, UNVERIFIED_POOL)
-            found["solver"], found["royalty"], found["fund"] = found["solver"] + fee, found["royalty"] + royalty, found["fund"] + fund
+            for strategy, pool_id in ((NOBODY, UNVERIFIED_POOL), (pool.strategy, pool.id)):
+                royalty, fee, fund = chain.core.call("accruedOf", token, version, solver, strategy, pool_id)
+                found["solver"] += fee
+                found["royalty"] += royalty
+                found["fund"] += fund
         found["held"] = int(chain.core.call("heldOf", token))
         chain.rpc.close()
         return {name: int(amount) for name, amount in found.items()}
+
+    def _until_quiet(self, chain: CreatorChain) -> None:
+        """Until every deal has ended: the lottery and audits settle some a while after their command."""
+        deadline = time.monotonic() + _QUIET_S
+        while time.monotonic() < deadline:
+            running = [opened.id for opened in chain.opened() if opened.id not in self.ended]
+            self.ended |= {deal for deal in running if chain.state(deal)[0].status.is_final}
+            if self.ended.issuperset(running):
+                return
+            time.sleep(0.3)
+
+    def due(self, deal: str, units: int = 0) -> Charge:
+        """What a deal of these many metered units costs, by its record on the chain and the protocol's own arithmetic."""
+        chain = self.chain()
+        record = next(iter(chain.opened(deal=DealId(bytes.fromhex(deal[2:]))))).record
+        found = charge(record, Units(units), chain.parameters.protocol_fee_bps)
+        chain.rpc.close()
+        return found
 
     def deals(self, creator: str = "creator") -> int:
         """How many deals this creator ever had."""
@@ -182,6 +209,10 @@ class Network:
             return int(token.call("allowance", address_of(ROLES[creator]), chain.core.address))
         finally:
             chain.rpc.close()
+
+
+PAID = ("ACCEPTED", "MEDIATION_ACCEPTED")  # in eight of a hundred deals the lottery calls an audit, which ends the same for both
+PLAIN = ("--pool", "unverified")  # for tests about something else than checking: settled without waiting for the lottery
 
 
 def changes(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:

@@ -13,7 +13,7 @@ import pytest
 
 from lilypad_agents.agents.author.curating import Curator
 from lilypad_agents.agents.author.earnings import EarningsBook, claim
-from lilypad_agents.agents.author.errors import LineageRefused, ListRefused, LintFailed, NameOwned, VersionTaken
+from lilypad_agents.agents.author.errors import LineageRefused, ListRefused, LintFailed, NameOwned
 from lilypad_agents.agents.author.publishing import Plan, deprecate, plan_publication, publish
 from lilypad_agents.agents.author.registry import ModuleRegistry
 from lilypad_agents.agents.author.template import write_template

@@ -13,7 +13,7 @@ from lilypad_agents.devnet.layout import FIRST_PROVIDER
 from lilypad_agents.execution.manifest import parse_published
 from lilypad_agents.protocol.ids import DealId
 from tests.e2e.e2e_modules import ESCAPES
-from tests.e2e.network import PROJECT, Network, changes
+from tests.e2e.network import PAID, PLAIN, PROJECT, Network, changes
 
 ONE = 10**18
 
@@ -38,21 +38,40 @@ def test_run__cowsay__pays_everybody_exactly_what_the_quote_said(network: Networ
     before = network.money()
     done = network.lilypad("run", "cowsay:v0.0.1", "-i", "Message=to the wei", "--wait", "final", "--json")
     assert done.code == 0, done.err
-    price = quote["price"]
+    price, state = quote["price"], done.data["state"]
+    assert (price["gross"], price["solverFee"], price["protocolFee"], price["premium"]) == ("1", "0.02", "0.01", "0.11")
+    assert price["total"] == "1.14" and quote["pool"]["verified"] and quote["auditBps"] == 800
+    assert quote["bonds"]["collateral"] == "15" and "16.0 % of the value" in quote["deterrence"]
     provider = "provider1" if done.data["provider"] == address_of(FIRST_PROVIDER) else "provider2"
-    assert changes(before, network.money()) == {
-        "creator": -wei(price["total"]),
-        provider: wei(price["gross"]),
-        "solver": wei(price["solverFee"]),
-    }
-    assert price["gross"] == "1" and price["solverFee"] == "0.02" and price["total"] == "1.02"
-    assert done.data["state"] == "ACCEPTED"
+    moved = changes(before, network.money())
+    assert state in PAID
+    assert (moved["creator"], moved["solver"]) == (-wei(price["total"]), wei(price["solverFee"]))
+    if state == "ACCEPTED":  # an audit moves the fund's money to a mediator, and a keeper's part to whoever took a step
+        fund = wei(price["protocolFee"]) + wei(price["premium"])
+        assert moved == {"creator": -wei("1.14"), provider: wei("1"), "solver": wei("0.02"), "fund": fund}
+    assert moved[provider] >= wei(price["gross"])
     assert done.data["payment"] == {
         "token": "LILY",
         "paid": price["total"],
         "back": "0",
-        "parts": {f"provider {done.data['provider']}": "1", f"solver {_solver(network)}": "0.02"},
+        "parts": {f"provider {done.data['provider']}": "1", f"solver {_solver(network)}": "0.02", "audit fund": "0.12"},
     }
+
+
+def test_run__pool_0_asked_for__says_so_on_every_screen_and_costs_no_premium(network: Network) -> None:
+    """beh:D3 beh:J19"""
+    before = network.money()
+    done = network.lilypad("run", "cowsay:v0.0.1", "-i", "Message=unchecked", *PLAIN, "--wait", "final")
+    assert done.code == 0, done.err
+    assert done.err.count("Unverified pool (pool 0)") == 2  # before the signature and at the end
+    moved = changes(before, network.money())
+    assert (moved["creator"], moved["solver"]) == (-wei("1.02"), wei("0.02")) and "fund" not in moved
+    quote = network.lilypad("quote", "cowsay:v0.0.1", *PLAIN)
+    shown = network.lilypad("job", "show", network.lilypad("job", "list", "--json").data["jobs"][0]["deal"])
+    assert "Unverified pool (pool 0)" in quote.out and "Unverified pool (pool 0)" in shown.out
+    assert "pool 0 (Unverified)" in network.lilypad("job", "list").out
+    unknown = network.lilypad("run", "cowsay:v0.0.1", "--pool", "nobody")
+    assert unknown.code == 2 and "mediated, unverified" in unknown.err
 
 
 def _solver(network: Network) -> str:
@@ -63,7 +82,7 @@ def _solver(network: Network) -> str:
 
 def test_run__result_folder__holds_everything_and_verifies_offline(network: Network) -> None:
     """beh:J23 beh:C8"""
-    done = network.lilypad("run", "cowsay:v0.0.1", "-i", "Message=folder", "--wait", "final", "--json", "-o", "there")
+    done = network.lilypad("run", "cowsay:v0.0.1", "-i", "Message=folder", *PLAIN, "--wait", "final", "--json", "-o", "there")
     folder = Path(done.data["results"])
     assert folder == network.folder / "there" / done.data["deal"]
     assert sorted(path.name for path in folder.iterdir()) == ["exitCode", "outputs", "receipt.json", "stderr", "stdout"]
@@ -91,7 +110,7 @@ def test_run__wordcount__takes_files_and_gives_outputs(network: Network) -> None
     (texts / "text.txt").write_text("one two\nthree\n")
     (network.folder / "b.txt").write_text("four\n")
     done = network.lilypad(
-        "run", "wordcount:v0.0.1", "--inputs-path", "texts", "--file", "text2.txt=b.txt", "--json", "--wait", "final"
+        "run", "wordcount:v0.0.1", "--inputs-path", "texts", "--file", "text2.txt=b.txt", "--json"
     )
     assert done.code == 0, done.err
     counts = json.loads((Path(done.data["results"]) / "outputs" / "counts.json").read_text())
@@ -106,8 +125,10 @@ def test_run__primes__charges_metered_units_and_gives_the_rest_back(network: Net
     receipt = json.loads((Path(done.data["results"]) / "receipt.json").read_text())["receipt"]
     units = receipt["units"]
     assert units == receipt["fuel"] // 100_000_000 and units > 0
-    gross = ONE + units * ONE // 100
-    paid = gross + gross * 2 // 100
+    due = network.due(done.data["deal"], units)
+    paid = due.total
+    assert due.gross == ONE + units * ONE // 100
+    assert paid == due.gross + due.gross * 2 // 100 + due.gross // 100 + due.premium
     assert wei(done.data["payment"]["paid"]) == paid
     assert changes(before, network.money("creator2"))["creator"] == -paid
     assert wei(done.data["payment"]["back"]) > 0
@@ -120,19 +141,19 @@ def test_run__job_that_fails__is_paid_and_shows_its_own_exit_code(network: Netwo
     assert done.code == 23
     assert "this is why" in done.err
     assert "exit code 3" in done.err
-    assert changes(before, network.money())["creator"] == -(ONE + ONE // 50)
+    assert changes(before, network.money())["creator"] == -wei("1.14")
 
 
 def test_run__endless_job__ends_by_its_work_limit_and_is_paid(network: Network) -> None:
     """beh:C11 beh:K9 flt:S5"""
-    done = network.lilypad("run", "endless:v0.0.1", "--wait", "final", "--json")
+    done = network.lilypad("run", "endless:v0.0.1", *PLAIN, "--wait", "final", "--json")
     assert done.code == 23
     assert (done.data["exitClass"], done.data["exitCode"], done.data["state"]) == ("fuel", 256 + 152, "ACCEPTED")
 
 
 def test_run__job_that_writes_escapes__cannot_drive_the_terminal_but_keeps_its_bytes(network: Network) -> None:
     """flt:S19"""
-    done = network.lilypad("run", "escapes:v0.0.1", "--wait", "final")
+    done = network.lilypad("run", "escapes:v0.0.1", *PLAIN, "--wait", "final")
     assert done.code == 0
     assert "\x1b" not in done.out and "\x07" not in done.out and "\u202e" not in done.out
     assert r"\x1b]0;owned\x07" in done.out
@@ -144,7 +165,7 @@ def test_run__verify__runs_here_too_and_waives(network: Network) -> None:
     """beh:J11"""
     done = network.lilypad("run", "cowsay:v0.0.1", "-i", "Message=check", "--verify", "--wait", "final", "--json")
     assert done.code == 0, done.err
-    assert (done.data["agreed"], done.data["state"]) == ("waiver", "ACCEPTED")
+    assert done.data["agreed"] == "waiver" and done.data["state"] in PAID
 
 
 def test_run__never_accepted__is_paid_by_silence_after_the_judge_window(network: Network) -> None:
@@ -153,7 +174,7 @@ def test_run__never_accepted__is_paid_by_silence_after_the_judge_window(network:
         "run", "cowsay:v0.0.1", "-i", "Message=silent", "--no-accept", "--judge-window", "5", "--wait", "final", "--json"
     )
     assert done.code == 0, done.err
-    assert (done.data["agreed"], done.data["state"]) == (None, "ACCEPTED")
+    assert done.data["agreed"] is None and done.data["state"] in PAID
 
 
 def test_run__unknown_module__says_what_was_tried(network: Network) -> None:
@@ -194,14 +215,14 @@ def test_run__no_funds__says_how_much_is_missing(network: Network) -> None:
     done = network.lilypad("run", "cowsay:v0.0.1", "--account", "penniless", "--json")
     assert done.code == 11
     assert done.json["error"]["code"] == "insufficient-funds"
-    assert "lilypad deposit 1.02" in done.json["error"]["hint"]
+    assert "lilypad deposit 1.14" in done.json["error"]["hint"]
 
 
 def test_run__price_limit_below_the_market__is_refused_at_once(network: Network) -> None:
     """beh:J13 beh:H4"""
-    done = network.lilypad("run", "cowsay:v0.0.1", "--max-price", "1.019999999999999999")
+    done = network.lilypad("run", "cowsay:v0.0.1", "--max-price", "1.139999999999999999")
     assert done.code == 20
-    assert "1.02 LILY" in done.err
+    assert "1.14 LILY" in done.err
 
 
 def test_run__nobody_matches_in_time__says_which_condition_failed_and_costs_nothing(network: Network) -> None:
@@ -224,7 +245,7 @@ def test_quote_and_dry_run__show_everything_and_send_nothing(network: Network) -
     dry = network.lilypad("run", "cowsay:v0.0.1", "--dry-run")
     for done in (quote, dry):
         assert done.code == 0, done.err
-        for word in ("price", "solver", "royalty", "protocol", "premium", "total", "bond", "gas", "time", "at worst", "Unverified"):
+        for word in ("price", "solver", "royalty", "protocol", "premium", "total", "bond", "gas", "time", "at worst", "audits", "Verified pool"):
             assert word in done.out, word
     assert (network.money(), network.deals()) == (before, deals)
 

@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from lilypad_agents.agents.creator.amounts import Token
+from lilypad_agents.agents.runtime.disputes import DISPUTE_EVENTS, MEDIATION, Dispute, facts_of, look
+from lilypad_agents.agents.runtime.panels import STAKING
 from lilypad_agents.chain.abi import Abi, DecodedEvent, ErrorTable, Event
 from lilypad_agents.chain.clock import ChainMoment
 from lilypad_agents.chain.codec import Call, quantity, to_bytes
@@ -17,10 +19,12 @@ from lilypad_agents.chain.errors import RpcError
 from lilypad_agents.chain.rpc import Rpc
 from lilypad_agents.protocol.consent import Domain
 from lilypad_agents.protocol.deal import Deal, DealState
+from lilypad_agents.protocol.digest import deciding_period, is_drawn
 from lilypad_agents.protocol.ids import Address, DealId, VersionId, checksummed
+from lilypad_agents.protocol.lifecycle import DisputeKind
 from lilypad_agents.protocol.parameters import Parameters
 from lilypad_agents.protocol.terms import ModuleTerms
-from lilypad_agents.protocol.units import Timestamp
+from lilypad_agents.protocol.units import Period, Timestamp
 
 _ENDINGS = (
     "DealAccepted",
@@ -68,6 +72,20 @@ class CreatorChain:
             Contract(book.address(name), abi, rpc, self.errors) for name, abi in abis.items()
         )
         self._token_abi = abis["LilypadToken"]
+        self.mediation = self._optional(MEDIATION)
+        if self.mediation is not None:
+            self.errors = ErrorTable.of(*abis.values(), self.mediation.abi)
+
+    @property
+    def staking(self) -> Contract:
+        """The pools of this deployment. Raises DeploymentMismatch when it has none."""
+        return Contract(self.book.address(STAKING), Abi.load(STAKING), self.rpc, self.errors)
+
+    def _optional(self, name: str) -> Contract | None:
+        """A contract that an older deployment may lack."""
+        if name not in self.book.contracts:
+            return None
+        return Contract(self.book.address(name), Abi.load(name), self.rpc, self.errors)
 
     @property
     def default_token(self) -> Address:
@@ -155,6 +173,33 @@ class CreatorChain:
             for event in self._logs(contract, names, [_topic_of(deal)], since):
                 found = event
         return found
+
+    def dispute(self, deal: DealId, record: Deal, kind: DisputeKind, since: int | None = None) -> Dispute | None:
+        """The running or last dispute of a deal; None for one at a strategy that this deployment does not have."""
+        if self.mediation is None or record.strategy != self.mediation.address or kind is DisputeKind.NONE:
+            return None
+        delivery = kind is DisputeKind.DELIVERY
+        events = self._logs(self.mediation, DISPUTE_EVENTS, [_topic_of(deal)], since)
+        return look(self.mediation, {deal: (facts_of(events, delivery=delivery), delivery)}).get(deal)
+
+    def disputed_by(self, deal: DealId) -> Address:
+        """Who began the running or last dispute of a deal; nobody without one."""
+        return Address(str(self.resolver.call("disputeOf", deal)[0]))
+
+    def lottery(self, deal: DealId, record: Deal, period: int) -> bool | None:
+        """Whether a posted result is drawn for an audit; None while nobody can know. A lost seed counts as drawn."""
+        if record.audit_bps == 0:
+            return False
+        status, seed = self._randomness.call("seed", deciding_period(Period(period)))
+        if status != 1:
+            return None if status == 0 else True
+        return is_drawn(bytes(seed), deal, record.audit_bps)
+
+    @cached_property
+    def _randomness(self) -> Contract:
+        address = self.parameters.randomness
+        name = next((name for name, known in self.book.contracts.items() if known.address == address), "BlockHashRandomness")
+        return Contract(address, Abi.load(name), self.rpc, self.errors)
 
     def accepted(self, creator: Address, since: int) -> list[DealId]:
         """Deals of a creator that were settled from block `since` on, in chain order."""

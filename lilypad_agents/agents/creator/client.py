@@ -31,7 +31,7 @@ from lilypad_agents.execution.manifest import Manifest, parse_published
 from lilypad_agents.protocol.deal import Deal
 from lilypad_agents.protocol.ids import NOBODY, DealId, hex_of
 from lilypad_agents.protocol.offers import JobOffer
-from lilypad_agents.protocol.terms import UNVERIFIED
+from lilypad_agents.protocol.terms import UNVERIFIED, PoolTerms
 from lilypad_agents.protocol.units import UINT96_MAX, Bps, Timestamp
 
 
@@ -47,6 +47,12 @@ class Prepared:
     time: Timestamp  # of the block at which it was prepared
 
     @property
+    def pool(self) -> PoolTerms:
+        """Who judges the job; chosen by the time it is prepared."""
+        assert self.request.wishes.pool is not None
+        return self.request.wishes.pool
+
+    @property
     def key(self) -> str:
         """Equal for equal requests of equal content; see `journal.request_key`."""
         wishes = self.request.wishes
@@ -54,7 +60,7 @@ class Prepared:
             {
                 "module": hex_of(self.module.version_id),
                 "inputs": self.inputs.inputs.digest.hex(),
-                "pool": hex_of(wishes.pool.id),
+                "pool": hex_of(self.pool.id),
                 "provider": wishes.provider,
             }
         )
@@ -105,6 +111,8 @@ class Creator:
         Raises ModuleUnknown and its kin, InputsInvalid, RequestInvalid, SolverUnreachable, ChainUnreachable.
         """
         session = self.session
+        wishes = request.wishes if request.wishes.pool else replace(request.wishes, pool=session.settings.pool_terms())
+        request = replace(request, wishes=wishes)
         module = module or session.modules.resolve(request.module)
         inputs = prepare_inputs(session.store, module.manifest, module.terms, request.values, request.files)
         ledger_time = session.chain.now()
@@ -116,8 +124,8 @@ class Creator:
             settings=session.settings,
             time=ledger_time,
         )
-        draft = draft_offer(module.manifest, module.terms, inputs.inputs.digest, request.wishes, context)
-        quote = market.quote_for(session, draft, module.terms, request.wishes.pool, ledger_time)
+        draft = draft_offer(module.manifest, module.terms, inputs.inputs.digest, wishes, context)
+        quote = market.quote_for(session, draft, module.terms, wishes.pool or UNVERIFIED, ledger_time)
         return Prepared(request, module, inputs, draft, quote, ledger_time)
 
     def _solver_terms(self) -> SolverTerms:
@@ -157,9 +165,7 @@ class Creator:
     def _requote(self, prepared: Prepared, **changes: Any) -> Quote:
         """The quote for the same job with other terms."""
         draft = replace(prepared.offer, **changes)
-        return market.quote_for(
-            self.session, draft, prepared.module.terms, prepared.request.wishes.pool, self.session.chain.now()
-        )
+        return market.quote_for(self.session, draft, prepared.module.terms, prepared.pool, self.session.chain.now())
 
     def no_offers(self, prepared: Prepared) -> NoMatch | PriceAboveLimit:
         """Why nobody could take the job now: its price limit alone, or the conditions that fail."""
@@ -211,7 +217,7 @@ class Creator:
             created_at=int(time.time()),
             label=prepared.request.module,
             terms=prepared.module.terms,
-            pool=prepared.request.wishes.pool,
+            pool=prepared.pool,
             offer=offer,
             signature=signature,
             roots=tuple(str(root) for root in prepared.inputs.roots),
@@ -287,8 +293,11 @@ class Creator:
         self.session.journal.add(job)
         return job
 
-    def _pool_of(self, record: Deal) -> Any:
-        """Pool terms are not on the chain; the solver that opened the deal knows them. Their hash proves them."""
+    def _pool_of(self, record: Deal) -> PoolTerms:
+        """Pool terms are not on the chain: the settings or the solver that opened the deal know them. Their hash proves them."""
+        name = self.session.settings.pool_name(record.pool)
+        if name:
+            return self.session.settings.pools[name]
         view = self.session.solver.deal(record.id(self.session.chain.domain))
         if view.pool is None or view.pool.id != record.pool:
             raise RequestInvalid(f"The terms of the pool {hex_of(record.pool)} are not known here.")

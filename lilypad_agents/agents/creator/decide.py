@@ -35,10 +35,14 @@ class Intent(StrEnum):
 
 @dataclass(frozen=True)
 class Policy:
-    """What the user wants beside the default: `rerun` checks by an own run and waives; `accept` False judges by hand."""
+    """What the user wants beside the default: `rerun` checks by an own run and waives; `accept` False judges by hand.
+
+    `insist`: agrees also to a result that an own run contradicted.
+    """
 
     rerun: bool = False
     accept: bool = True
+    insist: bool = False
     challenge: bool = True
 
 
@@ -113,7 +117,7 @@ def _take_delivery(view: View, policy: Policy) -> tuple[Intent, ...]:
         return ()
     if policy.rerun:
         return (Intent.WAIVE,) if view.reran else (Intent.RERUN,)
-    return (Intent.ACCEPT,) if policy.accept else ()
+    return (Intent.ACCEPT,) if policy.accept and (policy.insist or not view.job.doubted) else ()
 
 
 def _defend(view: View, policy: Policy) -> tuple[Intent, ...]:

@@ -145,7 +145,7 @@ class VerificationFailed(LilypadError):
     """A run on this machine gave another digest than the provider's."""
 
     code = "verification-failed"
-    hint = "Nothing was waived or accepted. In a verified pool challenge the result; in pool 0 silence pays the provider."
+    hint = "Nothing was waived or accepted. In a verified pool: lilypad job challenge ID --why TEXT; in pool 0 silence pays."
     exit_code = 41
 
 

@@ -35,6 +35,10 @@ _SCHEMA = (
     CREATE INDEX job_stage ON job (stage, created_at);
     CREATE TABLE nonce_page (one INTEGER PRIMARY KEY CHECK (one = 1), page INTEGER NOT NULL, next INTEGER NOT NULL) STRICT;
     """,
+    """
+    ALTER TABLE job ADD COLUMN why TEXT NOT NULL DEFAULT '';
+    ALTER TABLE job ADD COLUMN doubted INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 PAGE = 256  # nonces that share a word on chain: using them in order is cheaper for whoever opens
 _PAGES = 2**32 // PAGE
@@ -55,6 +59,8 @@ class Job:
 
     `label`: the module as it was named. `folder`: where results go. `agreed`: "", "acceptance" or "waiver".
     `ended`: "" or how it ended. `cost`: smallest units that it cost in the end. `declined`: providers that gave it back.
+    `why`: the reason of our challenge, in our own words. `doubted`: our own run gave another result, so that no later
+    command agrees unasked.
     """
 
     id: str
@@ -81,6 +87,8 @@ class Job:
     cost: int | None = None
     results: str = ""
     declined: tuple[str, ...] = ()
+    why: str = ""
+    doubted: bool = False
 
     @property
     def deal_text(self) -> str:
@@ -187,6 +195,7 @@ def _row(job: Job) -> dict[str, Any]:
     values["roots"] = json.dumps(job.roots)
     values["declined"] = json.dumps(job.declined)
     values["stage"] = str(job.stage)
+    values["doubted"] = int(job.doubted)
     values["record"] = None if job.record is None else b"".join(job.record.words)
     values["cost"] = None if job.cost is None else str(job.cost)
     return values
@@ -200,6 +209,7 @@ def _job(row: sqlite3.Row) -> Job:
     values["roots"] = tuple(json.loads(row["roots"]))
     values["declined"] = tuple(json.loads(row["declined"]))
     values["stage"] = Stage(row["stage"])
+    values["doubted"] = bool(row["doubted"])
     values["deal"] = None if row["deal"] is None else DealId(bytes(row["deal"]))
     values["record"] = None if row["record"] is None else Deal.from_words(_words(bytes(row["record"])))
     values["cost"] = None if row["cost"] is None else int(row["cost"])

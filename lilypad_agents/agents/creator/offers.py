@@ -7,13 +7,13 @@ from typing import Protocol
 
 from lilypad_agents.agents.creator.errors import RequestInvalid
 from lilypad_agents.agents.creator.request import Wishes
-from lilypad_agents.agents.creator.settings import CreatorSettings
+from lilypad_agents.agents.creator.settings import CreatorSettings, preset_of
 from lilypad_agents.execution.manifest import Manifest
 from lilypad_agents.protocol.consent import Domain, by_own_key
 from lilypad_agents.protocol.ids import NOBODY, Address
 from lilypad_agents.protocol.offers import JobOffer
 from lilypad_agents.protocol.parameters import Parameters
-from lilypad_agents.protocol.terms import ModuleTerms
+from lilypad_agents.protocol.terms import ModuleTerms, PoolTerms
 from lilypad_agents.protocol.units import (
     UINT96_MAX,
     Amount,
@@ -63,10 +63,10 @@ def draft_offer(
 ) -> JobOffer:
     """The offer for a job whose inputs document has the sha2-256 `inputs`; without a price limit, the highest there is.
 
-    Raises RequestInvalid when a wish lies outside what the deployment accepts.
+    Raises RequestInvalid when a wish lies outside what the deployment accepts, or no pool is named.
     """
     needed = manifest.resources
-    pool = wishes.pool
+    pool = wishes.pool or context.settings.pool_terms()
     parameters = context.parameters
     return JobOffer(
         creator=context.creator,
@@ -83,8 +83,8 @@ def draft_offer(
         flags=0,
         submit_window=_submit_window(manifest, wishes, parameters),
         judge_window=_judge_window(wishes, context),
-        collateral_bps=Bps(context.settings.collateral_bps if wishes.collateral_bps is None else wishes.collateral_bps),
-        audit_bps=Bps(max(wishes.audit_bps or 0, terms.min_audit_bps) if pool.is_verified else 0),
+        collateral_bps=_collateral(pool, wishes, context.settings),
+        audit_bps=_audit_rate(pool, terms, wishes, context.settings),
         pool=pool.id,
         solver=context.solver.address,
         solver_fee_bps=context.solver.fee_bps,
@@ -92,6 +92,20 @@ def draft_offer(
         expiry=Timestamp(context.time + (wishes.match_seconds or context.settings.match_s)),
         nonce=nonce,
     )
+
+
+def _collateral(pool: PoolTerms, wishes: Wishes, settings: CreatorSettings) -> Bps:
+    """What was wished, else that of the preset; nothing follows from audits in pool 0, so the settings say it there."""
+    if wishes.collateral_bps is not None:
+        return Bps(wishes.collateral_bps)
+    return preset_of(wishes.checks or settings.checks).collateral_bps if pool.is_verified else Bps(settings.collateral_bps)
+
+
+def _audit_rate(pool: PoolTerms, terms: ModuleTerms, wishes: Wishes, settings: CreatorSettings) -> Bps:
+    if not pool.is_verified:
+        return Bps(0)
+    chosen = preset_of(wishes.checks or settings.checks).audit_bps if wishes.audit_bps is None else wishes.audit_bps
+    return Bps(max(chosen, terms.min_audit_bps))
 
 
 def sign_offer(offer: JobOffer, domain: Domain, signer: DigestSigner) -> bytes:

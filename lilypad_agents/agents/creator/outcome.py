@@ -110,7 +110,10 @@ def _credited(deal: Deal, status: Status, ending: DecodedEvent, fee: Bps) -> int
 
 
 def error_of(job: Job, status: Status, delivered: Delivered | None, challenged: bool) -> LilypadError | None:
-    """What a final deal means for the command that waited for it; None for a paid job whose result is here."""
+    """What a final deal means for the command that waited for it; None for a paid job whose result is here.
+
+    `challenged`: whether it was this creator who began the dispute that ended the deal.
+    """
     deal = job.deal_text
     if status in PAID:
         if status is Status.MEDIATION_ACCEPTED and challenged:

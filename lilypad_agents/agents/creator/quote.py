@@ -10,7 +10,6 @@ from typing import Any
 from lilypad_agents.agents.creator.amounts import Token
 from lilypad_agents.protocol import payouts
 from lilypad_agents.protocol.deterrence import Margin, margin
-from lilypad_agents.protocol.ids import Address
 from lilypad_agents.protocol.offers import JobOffer, ResourceOffer
 from lilypad_agents.protocol.parameters import Parameters
 from lilypad_agents.protocol.price import Charge, Figures, charge, decline_cost, figures_of, locked_total, penalty
@@ -63,7 +62,9 @@ def price_offers(
     """
     priced, refused = [], Counter[str]()
     for offer, refusals in offers:
-        if refusals:
+        if refusals and offer.pool != job.pool:
+            refused["it is for another pool"] += 1
+        elif refusals:
             refused[str(refusals[0])] += 1
         else:
             priced.append(_priced(job, offer, module, pool, parameters))

@@ -19,7 +19,7 @@ from lilypad_agents.execution.inputs import Inputs, check_files, check_values, m
 from lilypad_agents.execution.manifest import Manifest
 from lilypad_agents.execution.strictjson import JsonRefused, load
 from lilypad_agents.protocol.ids import NOBODY, Address, hex_of
-from lilypad_agents.protocol.terms import UNVERIFIED, ModuleTerms, PoolTerms
+from lilypad_agents.protocol.terms import ModuleTerms, PoolTerms
 
 MAX_VALUE_FILE_BYTES = 1 << 20
 
@@ -34,7 +34,8 @@ class Wishes:
     judge_window: int | None = None
     collateral_bps: int | None = None
     audit_bps: int | None = None
-    pool: PoolTerms = UNVERIFIED
+    checks: str | None = None  # a name of settings.CHECKS
+    pool: PoolTerms | None = None
     provider: Address = NOBODY
     match_seconds: int | None = None
 

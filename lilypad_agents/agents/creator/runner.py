@@ -27,6 +27,7 @@ from lilypad_agents.agents.creator.delivery import (
     verify,
     write_results,
 )
+from lilypad_agents.agents.creator.disputes import key_of
 from lilypad_agents.agents.creator.errors import (
     JobCancelled,
     JobUnfinished,
@@ -39,6 +40,7 @@ from lilypad_agents.agents.creator.journal import Job, Stage
 from lilypad_agents.agents.creator.outcome import Outcome, Payment, error_of, payment_of
 from lilypad_agents.agents.creator.progress import Listener, Moment, nobody_listens
 from lilypad_agents.agents.creator.session import Session
+from lilypad_agents.agents.runtime.disputes import Dispute
 from lilypad_agents.agents.runtime.http_signature import sign
 from lilypad_agents.chain.errors import ContractReverted
 from lilypad_agents.content.cid import Cid
@@ -50,7 +52,7 @@ from lilypad_agents.execution.manifest import Manifest
 from lilypad_agents.protocol.consent import Acceptance, Waiver, by_own_key
 from lilypad_agents.protocol.deal import Deal, DealState
 from lilypad_agents.protocol.ids import DealId, hex_of
-from lilypad_agents.protocol.lifecycle import PAID, Status
+from lilypad_agents.protocol.lifecycle import PAID, DisputeKind, Status
 from lilypad_agents.protocol.price import charge, locked_total
 from lilypad_agents.protocol.structs import TypedStruct
 from lilypad_agents.protocol.units import Timestamp, Units
@@ -94,6 +96,9 @@ class _Known:
     reran: bool = False
     rerun_failed: VerificationFailed | None = None
     payment: Payment | None = None
+    drawn: bool | None = None
+    dispute: Dispute | None = None
+    ours: bool = False  # whether we began the dispute that ended the deal
     told: tuple[Any, ...] = ()
 
 
@@ -171,12 +176,15 @@ class JobRunner:
         if status.is_final:
             if status in PAID and known.delivered is None and known.mismatch is None and self._still_hopes():
                 return None
-            error = known.mismatch or error_of(job, status, known.delivered, known.state.delivery_challenged)
+            error = known.mismatch or error_of(job, status, known.delivered, known.ours)
             return Outcome(job, status, known.delivered, known.payment, error)
         if known.mismatch is not None and not job.pool.is_verified:
             return Outcome(job, status, None, None, known.mismatch)
         if until == VERIFIED and known.delivered is not None and (job.agreed or not self.policy.accept):
             return Outcome(job, status, known.delivered, None, None)
+        if until == VERIFIED and known.delivered is not None and job.doubted and not self.policy.insist:
+            doubt = VerificationFailed(f"An own run contradicted the result of deal {job.deal_text}; nothing was agreed to.")
+            return Outcome(job, status, known.delivered, None, doubt)
         return None
 
     def _still_hopes(self) -> bool:
@@ -336,8 +344,21 @@ class JobRunner:
             self._forget_deal(declined=declined)
         elif status.is_final:
             self._note_end(status)
+        self._look_at_checks(deal_id, known.state)
         if self.job.deal is not None and known.note is None and status not in (Status.NONE,):
             known.note = self._read_note(deal_id)
+
+    def _look_at_checks(self, deal_id: DealId, state: DealState) -> None:
+        """What the lottery says of a posted result, and where a dispute stands."""
+        known, record, chain = self._known, self.job.record, self.session.chain
+        if record is None or not record.is_verified:
+            return
+        if state.status is Status.RESULTS_SUBMITTED and known.drawn is None:
+            known.drawn = chain.lottery(deal_id, record, state.period)
+        if state.status is Status.IN_MEDIATION:
+            known.dispute = chain.dispute(deal_id, record, state.kind, self.job.opened_block)
+        elif not state.status.is_final:
+            known.dispute = None
 
     def _may_open_again(self) -> bool:
         return self.job.offer is not None and self._known.now <= self.job.offer.expiry
@@ -370,6 +391,8 @@ class JobRunner:
             if ending is None:
                 return
             known.payment = payment_of(job.record, status, ending, self.session.chain.parameters)
+            if known.state is not None and known.state.kind is not DisputeKind.NONE:
+                known.ours = self.session.chain.disputed_by(job.deal) == self.session.account
         if job.stage is not Stage.ENDED and (status not in PAID or known.delivered is not None or job.results):
             self.job = self.session.journal.update(job, stage=Stage.ENDED, ended=status.name, cost=known.payment.paid)
 
@@ -458,12 +481,14 @@ class JobRunner:
         module = fetch_module(session, self.manifest)
         _, opened = rerun(session.folder / "rerun", module, deal, self.job.deal, inputs, files)
         if opened.digest != known.delivered.digest:
+            self.job = self.session.journal.update(self.job, doubted=True)
             known.rerun_failed = VerificationFailed(
                 f"This machine got the digest {hex_of(opened.digest)}, the provider {hex_of(known.delivered.digest)}.",
                 here=hex_of(opened.digest),
                 provider=hex_of(known.delivered.digest),
             )
         else:
+            self.job = self.session.journal.update(self.job, doubted=False)
             known.reran = True
 
     def _agree(self, kind: str) -> None:
@@ -496,10 +521,13 @@ class JobRunner:
         """Tells what is new, once."""
         known, job = self._known, self.job
         stage = job.stage if known.state is None else known.state.status.name
-        now = (stage, job.deal, known.delivered is not None, job.agreed, known.mismatch is not None, known.payment is not None)
+        now = (
+            stage, job.deal, known.delivered is not None, job.agreed, known.mismatch is not None, known.payment is not None,
+            known.drawn, key_of(known.dispute),
+        )  # fmt: skip
         if now == known.told:
             return
-        before, known.told = known.told or (None,) * 6, now
+        before, known.told = known.told or (None,) * len(now), now
         if now[0] != before[0] or now[1] != before[1]:
             self._listen(self._moment("state", transaction=job.opened_block))
         if now[2] and not before[2]:
@@ -508,6 +536,10 @@ class JobRunner:
             self._listen(self._moment("mismatch", error=known.mismatch))
         if now[3] and now[3] != before[3]:
             self._listen(self._moment("agreed", kind=job.agreed))
+        if now[6] is not None and before[6] is None and job.record is not None and job.record.is_verified:
+            self._listen(self._moment("lottery", drawn=known.drawn))
+        if now[7] and now[7] != before[7]:
+            self._listen(self._moment("dispute", dispute=known.dispute, kind=known.state.kind if known.state else None))
         if now[5] and not before[5]:
             self._listen(self._moment("paid", payment=known.payment))
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from lilypad_agents.agents.creator import disputes
 from lilypad_agents.agents.creator.amounts import Token
 from lilypad_agents.agents.creator.journal import Job, Stage
+from lilypad_agents.agents.runtime.disputes import Dispute
 from lilypad_agents.chain.contract import call_many
 from lilypad_agents.protocol import payouts
 from lilypad_agents.protocol.deal import Deal, DealState, deadlines
-from lilypad_agents.protocol.ids import hex_of
-from lilypad_agents.protocol.lifecycle import Status
+from lilypad_agents.protocol.ids import NOBODY, Address, hex_of
+from lilypad_agents.protocol.lifecycle import DisputeKind, Status
 from lilypad_agents.protocol.parameters import Parameters
 from lilypad_agents.protocol.price import charge, locked_total
 from lilypad_agents.protocol.units import Timestamp, Units
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """One job as of block time `now`. `endings`: what each ending would do to the creator's money, smallest units."""
+    """One job as of block time `now`. `endings`: what each ending would do to the creator's money, smallest units.
+
+    `dispute`: the running or last one, where it was asked for; `begun_by`: the account that challenged or called the audit.
+    """
 
     job: Job
     state: str
@@ -32,9 +37,13 @@ class JobStatus:
     cost: int | None
     endings: tuple[tuple[str, int], ...]
     now: Timestamp
+    dispute: Dispute | None = None
+    kind: DisputeKind = DisputeKind.NONE
+    begun_by: Address = NOBODY
 
     def as_json(self, token: Token) -> dict[str, Any]:
         job = self.job
+        dispute = None if self.dispute is None else disputes.as_json(self.dispute, self.kind, self.begun_by, token)
         return {
             "job": job.id,
             "deal": job.deal_text or None,
@@ -53,6 +62,8 @@ class JobStatus:
             "agreed": job.agreed or None,
             "createdAt": job.created_at,
             "pool": {"id": hex_of(job.pool.id), "verified": job.pool.is_verified},
+            "why": job.why or None,
+            "dispute": dispute,
             "endings": {name: token.decimal(amount) for name, amount in self.endings},
         }
 
@@ -68,6 +79,22 @@ def statuses(creator: Creator, jobs: Sequence[Job]) -> list[JobStatus]:
             raise answer
         states[job.id] = DealState.of(answer)
     return [_status(job, states.get(job.id), chain.parameters, now) for job in jobs]
+
+
+def status_with_dispute(creator: Creator, job: Job) -> JobStatus:
+    """One job, with all that is known of its dispute."""
+    found, chain = statuses(creator, [job])[0], creator.session.chain
+    if job.deal is None or job.record is None:
+        return found
+    state, now = chain.state(job.deal)
+    if state.kind is DisputeKind.NONE:
+        return found
+    dispute = chain.dispute(job.deal, job.record, state.kind, job.opened_block)
+    found = replace(found, dispute=dispute, kind=state.kind, begun_by=chain.disputed_by(job.deal))
+    if dispute is None or state.status is not Status.IN_MEDIATION:
+        return found
+    step, deadline = disputes.next_in_dispute(dispute, job.record, creator.session.token, now, state.deadline)
+    return replace(found, next_step=step, deadline=deadline)
 
 
 def _status(job: Job, state: DealState | None, parameters: Parameters, now: Timestamp) -> JobStatus:

@@ -9,15 +9,17 @@ from pathlib import Path
 
 from prometheus_client import Gauge
 
-from lilypad_agents.agents.provider.actor import Actor, Subject
+from lilypad_agents.agents.provider.actor import Actor, Call, Subject
 from lilypad_agents.agents.provider.agreements import Agreements
 from lilypad_agents.agents.provider.capacity import Machine
 from lilypad_agents.agents.provider.config import ProviderSettings
-from lilypad_agents.agents.provider.decide import Intent, decide
+from lilypad_agents.agents.provider.decide import decide
 from lilypad_agents.agents.provider.deliveries import Deliveries
 from lilypad_agents.agents.provider.desk import Desk, Wanted
+from lilypad_agents.agents.provider.disputes import DISPUTE_ACTIONS, Disputes
 from lilypad_agents.agents.provider.errors import ResultLost
 from lilypad_agents.agents.provider.income import income_of
+from lilypad_agents.agents.provider.intents import Intent
 from lilypad_agents.agents.provider.lottery import Seeds
 from lilypad_agents.agents.provider.offers import Situation, Template, reasons_against_offering, templates
 from lilypad_agents.agents.provider.opening import open_offer, opening_key, put_aside, waiting
@@ -74,6 +76,7 @@ class ProviderAgent:
     actor: Actor
     agreements: Agreements
     seeds: Seeds
+    disputes: Disputes
     sources: Sources
     desks: Sequence[Desk]
     registry: Registry | None
@@ -99,6 +102,7 @@ class ProviderAgent:
             "lilypad_provider_open_deals": lambda: len(self.entries),
             "lilypad_provider_running_jobs": lambda: len(self.workshop.running),
             "lilypad_provider_free_slots": lambda: self.workshop.free_slots,
+            "lilypad_provider_open_disputes": lambda: len(self.disputes.found),
             "lilypad_provider_offering": lambda: int(not self._against),
         }
         for name, read in gauges.items():
@@ -126,6 +130,9 @@ class ProviderAgent:
         if self.lists is not None and self.lists.follow():
             self._templates = None
         self.seeds.look(self.entries.values())
+        self.disputes.look(self._with_kept(), self.seeds.lottery)
+        for deal_id in self.disputes.found:
+            self._note_dispute(self.entries.get(deal_id) or self.context.deals.get(deal_id))
         made = self._act(decide(self.view(), self.settings))
         made += self.deliveries.cycle(observation.head)
         self._drop_ended()
@@ -133,6 +140,10 @@ class ProviderAgent:
         self._tidy()
         self._unfinished = False
         return made > 0 or self.actor.gathering
+
+    def sandbox_is_tested(self, passed: bool) -> None:
+        """Offers what it may now, also where no new block comes; any thread may call, and wakes the loop afterwards."""
+        self.tested, self._unfinished = passed, True
 
     def stop(self) -> None:
         """Ends runs, threads and connections; deals go on with the next start."""
@@ -148,10 +159,13 @@ class ProviderAgent:
     def _follow(self, observation: Observation) -> None:
         """Brings jobs in line with the deals that the chain has."""
         self.deliveries.follow(observation.head, first=observation.first)
+        self.disputes.take(observation.advance)
         ours = self.context.address
         self.entries = {view.id: view for view in self.context.deals.open_deals() if view.deal.provider == ours}
         for deal_id, entry in self.entries.items():
-            self.workshop.job(deal_id, entry.deal)
+            job = self.workshop.job(deal_id, entry.deal)
+            if entry.state.status is not Status.IN_MEDIATION:
+                self.workshop.dispute_is_over(job)
         for entry in observation.changed:
             if entry.deal.provider == ours and not entry.is_open:
                 self._count(entry)
@@ -165,6 +179,17 @@ class ProviderAgent:
             for desk in self.desks:  # what an earlier life had read may be lost with it
                 desk.ask(self.entries)
 
+    def _with_kept(self) -> list[BookEntry]:
+        """Open deals of ours, and ended ones that are not put away yet."""
+        kept = (self.context.deals.get(deal_id) for deal_id in self.workshop.jobs if deal_id not in self.entries)
+        return [*self.entries.values(), *(entry for entry in kept if entry is not None)]
+
+    def _note_dispute(self, entry: BookEntry | None) -> None:
+        """Keeps for `lilypad provider earnings` what a dispute came to, and what our appeals in it cost and gave back."""
+        summary = None if entry is None else self.disputes.summary(entry)
+        if summary is not None:
+            self.store.set_dispute(summary, self.context.now)
+
     def _drop_ended(self) -> None:
         """Jobs of deals that ended or vanished leave the memory; a stored result is found again if the deal comes back."""
         for deal_id, job in list(self.workshop.jobs.items()):
@@ -177,6 +202,7 @@ class ProviderAgent:
     def _count(self, entry: BookEntry) -> None:
         """Notes what an ended deal brought or cost."""
         amount = income_of(entry, self.context.cursor, self.context.address)
+        self._note_dispute(entry)
         self.store.set_income(entry.id, entry.state.status, entry.changed_at, amount)
         self.context.log("deal_ended", deal=entry.id, status=entry.state.status.name, tx=entry.changed_tx, income=amount)
 
@@ -212,6 +238,8 @@ class ProviderAgent:
             closing=self.agreements.closings.get(job.deal_id),
             lottery=Lottery.NONE if entry is None else self.seeds.lottery(entry),
             gross=self._gross(job),
+            dispute=None if entry is None else self.disputes.view(entry),
+            possible=self.disputes.possible(job.deal_id),
             under_way=under_way,
         )
 
@@ -229,12 +257,19 @@ class ProviderAgent:
             if handler is not None and intent.deal is not None:
                 handler(self, self.workshop.jobs[intent.deal])
         self._look_for_lost_results()
-        return self.actor.act(intents, self._subject, self.sources.opened_at_once)
+        return self.actor.act(intents, self._subject, self.sources.opened_at_once, self._dispute_call)
 
     def _subject(self, deal_id: DealId) -> Subject:
         job = self.workshop.jobs[deal_id]
         signature = self.agreements.of(deal_id)[1]
         return Subject(deal_id, job.deal, job.result, signature, self.agreements.closings.get(deal_id))
+
+    def _dispute_call(self, intent: Intent) -> Call | None:
+        """The transaction of an answer or a step in a dispute; None for other actions."""
+        entry = None if intent.deal is None else self.entries.get(intent.deal) or self.context.deals.get(intent.deal)
+        if entry is None or intent.action not in DISPUTE_ACTIONS:
+            return None
+        return self.disputes.call(intent.action, entry, self.workshop.jobs[entry.id].result)
 
     def _fetch(self, job: Job) -> None:
         entry = self.entries.get(job.deal_id)
@@ -362,6 +397,8 @@ _LOCAL: dict[Action, Handler] = {
     Action.FETCH: ProviderAgent._fetch,
     Action.RUN: lambda agent, job: agent.workshop.run(job),
     Action.PUBLISH: lambda agent, job: agent.workshop.publish(job),
+    Action.SERVE: lambda agent, job: agent.workshop.serve(job),
+    Action.RERUN: lambda agent, job: agent.workshop.rerun(job),
     Action.STOP: ProviderAgent._stop,
     Action.RELEASE: ProviderAgent._release,
 }

@@ -88,6 +88,10 @@ class ProviderConfig(BaseModel):
     act_by_bps: int = Field(8_000, ge=1_000, le=9_500, description="share of a window within which it acts")
     batch: int = Field(40, ge=1, le=200, description="most deals in one transaction")
     callback_gas_most: int = Field(500_000, ge=0, description="most callback gas of a request whose outcome it delivers; 0: none")
+    appeal_most: int = Field(
+        50 * 10**18, ge=0, le=UINT96_MAX, description="most that it pays for appeals of one dispute; 0: it never appeals"
+    )
+    step_after_s: int = Field(4, ge=0, description="seconds for which it leaves a strategy's steps to those who are paid for them")
     cancel_bps: int = Field(100, ge=0, le=WHOLE, description="of the value: for this it lets a creator out before the job began")
 
     @field_validator("allow_versions", "allow_manifests", "deny_versions", "deny_manifests")

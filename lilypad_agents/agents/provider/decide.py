@@ -8,42 +8,21 @@ Sources: docs/protocol.md sections 4, 5.4 and 6.3.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from lilypad_agents.agents.provider.capacity import Need
 from lilypad_agents.agents.provider.config import ProviderConfig
+from lilypad_agents.agents.provider.defence import answer, audit, take_back
+from lilypad_agents.agents.provider.intents import LAST, Intent, intent
 from lilypad_agents.agents.provider.policy import Reason, Refusal, act_by
 from lilypad_agents.agents.provider.view import Action, DealView, Lottery, ProviderView, Stage
 from lilypad_agents.protocol.deal import Deadlines, deadlines
 from lilypad_agents.protocol.digest import deciding_period
-from lilypad_agents.protocol.ids import DealId
 from lilypad_agents.protocol.lifecycle import Agreement, DisputeKind, Status
-from lilypad_agents.protocol.units import Period, Timestamp
+from lilypad_agents.protocol.units import Timestamp
 
-LAST = Timestamp(2**40 - 1)
 _SPARED = (Lottery.NONE, Lottery.SPARED)
 _DRAWN = (Lottery.DRAWN, Lottery.LOST)
-
-
-@dataclass(frozen=True)
-class Intent:
-    """One thing to do. `deadline`: the last second (unix, block time) at which it counts.
-
-    `deal` is None, and `period` set, for the record of a seed. `refusal` says why a deal is declined or stopped.
-    """
-
-    action: Action
-    deal: DealId | None
-    deadline: Timestamp
-    agreement: Agreement = Agreement.NONE
-    refusal: Refusal | None = None
-    period: Period | None = None
-
-    @property
-    def key(self) -> str:
-        subject = f"period {self.period}" if self.deal is None else "0x" + self.deal.hex()
-        return f"{self.action}:{subject}"
 
 
 def decide(view: ProviderView, config: ProviderConfig) -> list[Intent]:
@@ -53,13 +32,7 @@ def decide(view: ProviderView, config: ProviderConfig) -> list[Intent]:
         found += _DECIDERS[deal.state.status](deal, view, config)
     found += _runs(view)
     found += _seeds(view)
-    return sorted(found, key=lambda intent: (intent.deadline, intent.key))
-
-
-def _intent(action: Action, deal: DealView, deadline: Timestamp | None, **more: object) -> Iterator[Intent]:
-    """The intent, unless its transaction is under way."""
-    if action not in deal.under_way:
-        yield Intent(action, deal.id, LAST if deadline is None else deadline, **more)  # type: ignore[arg-type]
+    return sorted(found, key=lambda item: (item.deadline, item.key))
 
 
 # ---- one status each
@@ -69,20 +42,20 @@ def _agreed(deal: DealView, view: ProviderView, config: ProviderConfig) -> Itera
     ends = deadlines(deal.deal, deal.state, view.parameters)
     if view.time > _end(ends.submit):
         yield from _stop(deal)
-        yield from _intent(Action.TIMEOUT_SUBMIT, deal, None)
+        yield from intent(Action.TIMEOUT_SUBMIT, deal, None)
         return
     if deal.work.stage is Stage.DONE:
         waived = deal.agreement if deal.agreement is Agreement.WAIVER else Agreement.NONE
-        yield from _intent(Action.SUBMIT, deal, ends.submit, agreement=waived)
+        yield from intent(Action.SUBMIT, deal, ends.submit, agreement=waived)
         yield from _deliver(deal, view, ends.submit)
         return
     yield from _cancel(deal, view, config, ends)
     refusal = _refusal(deal, view, config, ends)
     if refusal is not None and view.time <= _end(ends.decline):
         yield from _stop(deal)
-        yield from _intent(Action.DECLINE, deal, ends.decline, refusal=refusal)
+        yield from intent(Action.DECLINE, deal, ends.decline, refusal=refusal)
     elif deal.work.stage is Stage.NEW and view.time >= deal.work.retry_at:
-        yield from _intent(Action.FETCH, deal, ends.submit)
+        yield from intent(Action.FETCH, deal, ends.submit)
 
 
 def _submitted(deal: DealView, view: ProviderView, config: ProviderConfig) -> Iterator[Intent]:
@@ -90,11 +63,13 @@ def _submitted(deal: DealView, view: ProviderView, config: ProviderConfig) -> It
     if deal.lottery in _DRAWN:
         yield from _deliver(deal, view, ends.audit)
         if view.time > _end(ends.audit):
-            yield from _intent(Action.TIMEOUT_MEDIATION, deal, None)
+            yield from intent(Action.TIMEOUT_MEDIATION, deal, None)
+        else:
+            yield from audit(deal, ends, config)
         return
     if view.time > _end(ends.reveal):
         if deal.lottery in _SPARED:
-            yield from _intent(Action.TIMEOUT_REVEAL, deal, None)
+            yield from intent(Action.TIMEOUT_REVEAL, deal, None)
         return
     if deal.work.commitment is None:
         yield from _recover(deal, view, ends.reveal)
@@ -108,30 +83,34 @@ def _submitted(deal: DealView, view: ProviderView, config: ProviderConfig) -> It
 def _settle(deal: DealView, view: ProviderView, ends: Deadlines) -> Iterator[Intent]:
     """A waiver counts unless the deal is drawn; everything else waits until the lottery spared it."""
     if deal.agreement is Agreement.WAIVER:
-        yield from _intent(Action.SETTLE, deal, ends.reveal, agreement=Agreement.WAIVER)
+        yield from intent(Action.SETTLE, deal, ends.reveal, agreement=Agreement.WAIVER)
     elif deal.lottery is Lottery.PENDING:
         return
     elif view.time > _end(ends.judge):
-        yield from _intent(Action.SETTLE, deal, ends.reveal, agreement=Agreement.NONE)
+        yield from intent(Action.SETTLE, deal, ends.reveal, agreement=Agreement.NONE)
     elif deal.agreement is Agreement.ACCEPTANCE:
-        yield from _intent(Action.SETTLE, deal, ends.reveal, agreement=Agreement.ACCEPTANCE)
+        yield from intent(Action.SETTLE, deal, ends.reveal, agreement=Agreement.ACCEPTANCE)
 
 
 def _in_mediation(deal: DealView, view: ProviderView, config: ProviderConfig) -> Iterator[Intent]:
-    """The answers to a dispute are the strategy's business; here the data stays served and the limit is claimed."""
+    """The data stays served, the strategy gets its answers, and the limit is claimed."""
     ends = deadlines(deal.deal, deal.state, view.parameters)
     if deal.work.commitment is None and deal.state.kind is not DisputeKind.NONE:
         yield from _recover(deal, view, ends.mediation)
     else:
         yield from _deliver(deal, view, ends.mediation)
     if view.time > _end(ends.mediation):
-        yield from _intent(Action.TIMEOUT_MEDIATION, deal, None)
+        yield from intent(Action.TIMEOUT_MEDIATION, deal, None)
+    else:
+        yield from answer(deal, view, ends, config)
 
 
 def _ended(deal: DealView, view: ProviderView, config: ProviderConfig) -> Iterator[Intent]:
     yield from _stop(deal)
-    if not deal.work.released:
-        yield from _intent(Action.RELEASE, deal, None)
+    if deal.dispute is not None and deal.dispute.holds_our_money:
+        yield from take_back(deal, config)
+    elif not deal.work.released:
+        yield from intent(Action.RELEASE, deal, None)
 
 
 def _gone(deal: DealView, view: ProviderView, config: ProviderConfig) -> Iterator[Intent]:
@@ -160,19 +139,19 @@ def _end(deadline: Timestamp | None) -> Timestamp:
 
 def _stop(deal: DealView) -> Iterator[Intent]:
     if deal.work.stage in (Stage.FETCHING, Stage.READY, Stage.RUNNING):
-        yield from _intent(Action.STOP, deal, None)
+        yield from intent(Action.STOP, deal, None)
 
 
 def _deliver(deal: DealView, view: ProviderView, deadline: Timestamp | None) -> Iterator[Intent]:
     """Result and receipt go to the relay as soon as they exist, and again after a failure."""
     if deal.work.commitment is not None and not deal.work.published and view.time >= deal.work.retry_at:
-        yield from _intent(Action.PUBLISH, deal, deadline)
+        yield from intent(Action.PUBLISH, deal, deadline)
 
 
 def _recover(deal: DealView, view: ProviderView, deadline: Timestamp | None) -> Iterator[Intent]:
     """A result is posted that a lost database no longer knows: it is made again, and its salt follows from the key."""
     if deal.work.stage is Stage.NEW and view.time >= deal.work.retry_at:
-        yield from _intent(Action.FETCH, deal, deadline)
+        yield from intent(Action.FETCH, deal, deadline)
 
 
 def _refusal(deal: DealView, view: ProviderView, config: ProviderConfig, ends: Deadlines) -> Refusal | None:
@@ -242,7 +221,7 @@ def _cancel(deal: DealView, view: ProviderView, config: ProviderConfig, ends: De
         least = deal.deal.collateral + -(-deal.deal.value * config.cancel_bps // 10_000)
     if closing.to_provider >= least:
         deadline = min(closing.expiry, _end(ends.submit if deal.state.status is Status.AGREED else ends.reveal))
-        yield from _intent(Action.CLOSE, deal, Timestamp(deadline))
+        yield from intent(Action.CLOSE, deal, Timestamp(deadline))
 
 
 def _seeds(view: ProviderView) -> Iterator[Intent]:

@@ -22,6 +22,13 @@ class ResultLost(LilypadError):
     hint = "Restore the provider's content folder from before; without the result the deal cannot be settled."
 
 
+class RunInconclusive(LilypadError):
+    """A second run of a disputed job ended without a result, so nobody knows whether to appeal. Figures: `deal`."""
+
+    code = "run-inconclusive"
+    hint = "Nothing to do: it is run again. If it happens often, the machine is overloaded or short of memory."
+
+
 class OpeningRefused(LilypadError):
     """A pair of offers cannot be opened; the message names the broken limit. Figures: those of the limit."""
 

@@ -1,12 +1,13 @@
 """The provider's own endpoint, where it has one: results for the creators who pay for them, modules for everybody.
 
 A trustless gateway over the agent's store. Requests for a result are signed like those to a solver (RFC 9421); what
-belongs to no deal of the requester is answered as if it were not there for it.
+belongs to no deal of the requester, and to none that it sits in judgement over, is answered as if it were not there.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 import time
@@ -22,20 +23,30 @@ from lilypad_agents.agents.runtime import http_signature
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.errors import PortTaken
 from lilypad_agents.agents.runtime.http_signature import NonceStore
+from lilypad_agents.agents.runtime.panels import Panels
 from lilypad_agents.agents.solver.access import received
+from lilypad_agents.chain.clock import read_moment
 from lilypad_agents.content.cid import Cid
+from lilypad_agents.content.errors import ContentError
 from lilypad_agents.content.gateway import create_gateway
-from lilypad_agents.protocol.ids import Address
+from lilypad_agents.protocol.deal import Deal
+from lilypad_agents.protocol.ids import Address, DealId
+from lilypad_agents.protocol.lifecycle import DisputeKind, Status
 
 _STOP_S = 2.0
 
 
 class Readers:
-    """Who may read what: the creator of a deal its result, receipt and inputs; everybody manifests and artefacts."""
+    """Who may read what: the creator of a deal its result and receipt; everybody manifests and artefacts.
+
+    Mediators who sit in a deal's dispute read its inputs from their draw on, and the result once their commits are closed.
+    """
 
     def __init__(self, context: AgentContext, store: ProviderStore, served_as: Collection[str]) -> None:
         self._context = context
         self._store = store
+        self._panels = Panels(context, "gateway") if Panels.exist_in(context) else None
+        self._following = threading.Lock()
         self._served_as = served_as
         self._nonces = NonceStore(since=int(time.time()))
 
@@ -53,8 +64,35 @@ class Readers:
             return True
         if reader is None:
             return False
-        creators = (self._context.deals.get(deal_id) for deal_id in self._store.deals_with(root))
-        return any(entry is not None and entry.deal.creator == reader for entry in creators)
+        asked = set(self._store.deals_with(root))
+        creators = (self._context.deals.get(deal_id) for deal_id in asked)
+        if any(entry is not None and entry.deal.creator == reader for entry in creators):
+            return True
+        return self._panels is not None and self._may_judge(self._panels, root, reader, asked)
+
+    def _may_judge(self, panels: Panels, root: Cid, reader: Address, asked: Collection[DealId]) -> bool:
+        """Whether the reader sits in a dispute of ours for which it may have this. Raises ChainUnreachable, RpcError."""
+        disputed = [entry for entry in self._context.deals.open_deals() if entry.state.status is Status.IN_MEDIATION]
+        if not disputed:
+            return False
+        with self._following:
+            panels.follow(read_moment(self._context.rpc))
+        for entry in disputed:
+            delivery = entry.state.kind is DisputeKind.DELIVERY
+            if root in self._inputs_of(entry.deal) and panels.sits(entry.id, reader, delivery=delivery):
+                return True
+            if entry.id in asked and panels.may_see_result(entry.id, reader, delivery=delivery):
+                return True
+        return False
+
+    def _inputs_of(self, deal: Deal) -> set[Cid]:
+        """The inputs document of a deal, and the files that it names."""
+        document = Cid.raw(deal.inputs)
+        try:
+            files = json.loads(self._context.store.get(document))["files"].values()
+            return {document, *(Cid.parse(text) for text in files)}
+        except (ContentError, ValueError, KeyError, TypeError, AttributeError):
+            return {document}
 
 
 class Gateway:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lilypad_agents.agents.provider.store import ProviderStore
+from lilypad_agents.agents.provider.store import ProviderStore, StoredDispute
 from lilypad_agents.agents.runtime.dealbook import DealView
 from lilypad_agents.agents.runtime.settings import AgentSettings
 from lilypad_agents.chain.database import Database
 from lilypad_agents.chain.logs import LogCursor
 from lilypad_agents.errors import ConfigurationError
-from lilypad_agents.protocol.ids import Address
+from lilypad_agents.protocol.ids import Address, hex_of
 from lilypad_agents.protocol.lifecycle import Status
 from lilypad_agents.protocol.price import decline_cost, penalty
 
@@ -57,7 +57,8 @@ class Earnings:
     """Amounts in smallest units of the token; `gas_wei` in wei of the chain's coin, which is not converted.
 
     `earned` and `lost` add up to what ended deals changed; `running` deals have not ended. `by_status`: number and
-    amount of ended deals.
+    amount of ended deals. `appeals_paid`, `appeals_back`: what disputes cost and gave back beside that; `disputes`: each of
+    them, newest last.
     """
 
     earned: int
@@ -66,10 +67,19 @@ class Earnings:
     gas_wei: int
     transactions: int
     by_status: Mapping[Status, tuple[int, int]]
+    disputes: tuple[StoredDispute, ...] = ()
+
+    @property
+    def appeals_paid(self) -> int:
+        return sum(dispute.paid for dispute in self.disputes)
+
+    @property
+    def appeals_back(self) -> int:
+        return sum(dispute.back for dispute in self.disputes)
 
     @property
     def net(self) -> int:
-        return self.earned - self.lost
+        return self.earned - self.lost - self.appeals_paid + self.appeals_back
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`: amounts are decimal texts."""
@@ -80,16 +90,30 @@ class Earnings:
             "gasWei": str(self.gas_wei),
             "transactions": self.transactions,
             "running": self.running,
+            "appealsPaid": str(self.appeals_paid),
+            "appealsBack": str(self.appeals_back),
+            "disputes": [
+                {
+                    "deal": hex_of(dispute.deal_id),
+                    "kind": dispute.kind.name,
+                    "phase": dispute.phase.name,
+                    "round": dispute.round,
+                    "finding": dispute.finding.name,
+                    "appealsPaid": str(dispute.paid),
+                    "appealsBack": str(dispute.back),
+                }
+                for dispute in self.disputes
+            ],
             "deals": {status.name: {"count": n, "amount": str(amount)} for status, (n, amount) in self.by_status.items()},
         }
 
 
 def earnings(database: Database, provider: Address, since: int = 0) -> Earnings:
-    """What the deals that ended at `since` (unix seconds of block time) or later brought this provider.
+    """What the deals that ended, and the disputes that moved, at `since` (unix s of block time) or later brought this provider.
 
     Gas is that of the transactions which this database has seen; one that was rebuilt knows those since then.
     """
-    ProviderStore(database)
+    store = ProviderStore(database)
     rows = database.query(
         "SELECT i.status, i.amount FROM provider_income AS i JOIN deal ON deal.id = i.deal AND deal.status = i.status "
         "WHERE i.at >= ? AND deal.provider = ?",
@@ -109,6 +133,7 @@ def earnings(database: Database, provider: Address, since: int = 0) -> Earnings:
         gas_wei=sum(int(row["wei"]) for row in gas),
         transactions=len(gas),
         by_status=by_status,
+        disputes=tuple(store.disputes(since)),
     )
 
 

@@ -87,7 +87,7 @@ class Library:
         Raises ContentRefused with the reason to decline, ContentUnavailable or StoreFull when it may succeed later.
         """
         self._pass(DealFacts(deal, seconds_left, terms))
-        manifest = self._manifest(terms)
+        manifest = self.manifest(terms)
         self._pass(DealFacts(deal, seconds_left, terms, manifest))
         module = self._module(terms, manifest)
         inputs = self._inputs(deal, manifest)
@@ -99,6 +99,18 @@ class Library:
         roots = (Cid.raw(deal.inputs), *(Cid.parse(cid) for cid in inputs.files.values()))
         size = sum(map(len, spec.files.values()))
         return Obtained(module, inputs, roots, spec if size <= KEPT_SPEC_BYTES else None)
+
+    def manifest(self, terms: ModuleTerms) -> Manifest:
+        """The manifest that the terms name. Raises as `obtain` does."""
+        cached = self._cached(terms)
+        if cached is not None:
+            return cached.manifest
+        cid = Cid.raw(terms.manifest)
+        self._fetch(cid, MAX_MANIFEST_BYTES, Reason.MANIFEST_INVALID)
+        try:
+            return parse_published(self._store.get(cid), terms.manifest)
+        except ManifestInvalid as failure:
+            raise ContentRefused(Refusal(Reason.MANIFEST_INVALID, failure.message)) from None
 
     def spec(self, deal_id: DealId, deal: Deal, obtained: Obtained) -> JobSpec:
         """The run, from what the store holds. Raises ContentRefused, BlockMissing when the store lost something."""
@@ -119,7 +131,7 @@ class Library:
             if self._pinned.get(manifest.digest, 0) > now - MODULE_PIN_S // 2:
                 return
             self._pinned[manifest.digest] = now
-        for root in _module_roots(manifest):
+        for root in module_roots(manifest):
             self._store.pin(root, MODULE_PINS, now + MODULE_PIN_S)
 
     # ---- parts
@@ -128,17 +140,6 @@ class Library:
         decision = gate(facts, self._config, self._machine)
         if isinstance(decision, Refusal):
             raise ContentRefused(decision)
-
-    def _manifest(self, terms: ModuleTerms) -> Manifest:
-        cached = self._cached(terms)
-        if cached is not None:
-            return cached.manifest
-        cid = Cid.raw(terms.manifest)
-        self._fetch(cid, MAX_MANIFEST_BYTES, Reason.MANIFEST_INVALID)
-        try:
-            return parse_published(self._store.get(cid), terms.manifest)
-        except ManifestInvalid as failure:
-            raise ContentRefused(Refusal(Reason.MANIFEST_INVALID, failure.message)) from None
 
     def _module(self, terms: ModuleTerms, manifest: Manifest) -> Module:
         cached = self._cached(terms)
@@ -163,7 +164,7 @@ class Library:
             if module is None:
                 return None
             self._cache.move_to_end(terms.id)
-        return module if all(map(self._store.has, _module_roots(module.manifest))) else None
+        return module if all(map(self._store.has, module_roots(module.manifest))) else None
 
     def _inputs(self, deal: Deal, manifest: Manifest) -> Inputs:
         cid = Cid.raw(deal.inputs)
@@ -213,9 +214,10 @@ def pin_name(deal_id: DealId) -> str:
     return f"provider {hex_of(deal_id)}"
 
 
-def _module_roots(manifest: Manifest) -> tuple[Cid, ...]:
+def module_roots(manifest: Manifest) -> tuple[Cid, ...]:
+    """What a module version consists of: its manifest, its artefact, its other files."""
     wasm = () if manifest.wasm is None else (Cid.parse(manifest.wasm.module),)
     return (Cid.raw(manifest.digest), *wasm, *(Cid.parse(item.cid) for item in manifest.artifacts))
 
 
-__all__ = ["ContentRefused", "ContentUnavailable", "Library", "Obtained", "StoreFull", "pin_name"]
+__all__ = ["ContentRefused", "ContentUnavailable", "Library", "Obtained", "StoreFull", "module_roots", "pin_name"]

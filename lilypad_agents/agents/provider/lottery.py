@@ -4,25 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 from lilypad_agents.agents.provider.view import Lottery, SeedView
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.dealbook import DealView as BookEntry
+from lilypad_agents.agents.runtime.seeds import SeedStatus, proving_of
 from lilypad_agents.chain.contract import Contract, call_many
-from lilypad_agents.chain.deployment_plan import PREVRANDAO, SOURCES
-from lilypad_agents.chain.randomness import read_header
 from lilypad_agents.protocol.digest import deciding_block, deciding_period, is_drawn
 from lilypad_agents.protocol.lifecycle import Status
 from lilypad_agents.protocol.units import Period, Seconds, Timestamp
-
-
-class SeedStatus(IntEnum):
-    """Twin of IRandomness.SeedStatus."""
-
-    PENDING = 0
-    KNOWN = 1
-    EXPIRED = 2
 
 
 @dataclass
@@ -43,7 +33,7 @@ class Seeds:
 
     @classmethod
     def of(cls, context: AgentContext, randomness: Contract) -> Seeds:
-        return cls(context, randomness, Seconds(int(randomness.call("lifetime"))), _proving(randomness))
+        return cls(context, randomness, Seconds(int(randomness.call("lifetime"))), proving_of(randomness))
 
     def look(self, entries: Iterable[BookEntry]) -> None:
         """Reads the seeds that decide on these deals at the cycle's block."""
@@ -97,18 +87,6 @@ class Seeds:
         if self.proving is None or status is not SeedStatus.PENDING:
             return False
         return self.context.head.number > deciding_block(period, *self.proving)
-
-
-def proof_of(randomness: Contract, period: Period) -> bytes:
-    """What `record` of this source wants to see: the deciding block's header, or nothing. Raises HeaderUnknown."""
-    proving = _proving(randomness)
-    return b"" if proving is None else read_header(randomness.rpc, deciding_block(period, *proving))
-
-
-def _proving(randomness: Contract) -> tuple[int, int] | None:
-    if randomness.abi.name != SOURCES[PREVRANDAO]:
-        return None
-    return int(randomness.call("periodBlocks")), int(randomness.call("LOOKAHEAD"))
 
 
 def _is_waiting(entry: BookEntry) -> bool:

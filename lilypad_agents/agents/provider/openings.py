@@ -20,7 +20,7 @@ from lilypad_agents.protocol.deal import Deal
 from lilypad_agents.protocol.errors import FieldInvalid
 from lilypad_agents.protocol.offers import JobOffer, ResourceOffer
 from lilypad_agents.protocol.opening import Words
-from lilypad_agents.protocol.terms import ModuleTerms
+from lilypad_agents.protocol.terms import ModuleTerms, PoolTerms
 
 _OPENING_CALLS = {
     "Lilypad": ("open", "openBatch", "openAndSubmit", "openSubmitAndSettle"),
@@ -57,15 +57,19 @@ class OpeningReader:
 
         Raises ChainUnreachable and RpcError.
         """
-        found = self._rpc.request("eth_getTransactionByHash", "0x" + transaction.hex())
-        data = to_bytes(found["input"]) if isinstance(found, dict) and "input" in found else b""
-        for opening in self._openings(data):
-            opened = _opened(opening, deal)
-            if opened is not None:
-                return opened
-        return None
+        return next(filter(None, (_opened(opening, deal) for opening in self._openings(transaction))), None)
 
-    def _openings(self, calldata: bytes) -> Iterator[Any]:
+    def pool(self, deal: Deal, transaction: bytes) -> PoolTerms | None:
+        """The terms of the deal's pool, as the transaction that opened it brought them; proven by the pool id.
+
+        Raises ChainUnreachable and RpcError.
+        """
+        candidates = (_pool_terms(opening.pool) for opening in self._openings(transaction))
+        return next((pool for pool in candidates if pool is not None and pool.id == deal.pool), None)
+
+    def _openings(self, transaction: bytes) -> Iterator[Any]:
+        found = self._rpc.request("eth_getTransactionByHash", "0x" + transaction.hex())
+        calldata = to_bytes(found["input"]) if isinstance(found, dict) and "input" in found else b""
         function = self._functions.get(calldata[:4])
         if function is None:
             return
@@ -76,6 +80,13 @@ class OpeningReader:
         for argument in arguments:
             candidates = argument if isinstance(argument, tuple) and not hasattr(argument, "_fields") else (argument,)
             yield from (candidate for candidate in candidates if hasattr(candidate, "resource") and hasattr(candidate, "jobs"))
+
+
+def _pool_terms(words: Sequence[bytes]) -> PoolTerms | None:
+    try:
+        return PoolTerms.from_words(words)
+    except FieldInvalid:
+        return None
 
 
 def _opened(opening: Any, deal: Deal) -> Opened | None:

@@ -13,12 +13,12 @@ from lilypad_agents.agents.provider.capacity import machine_of
 from lilypad_agents.agents.provider.config import ProviderConfig, ProviderSettings
 from lilypad_agents.agents.provider.deliveries import Deliveries
 from lilypad_agents.agents.provider.desk import Desk
+from lilypad_agents.agents.provider.disputes import Disputes
 from lilypad_agents.agents.provider.errors import ProviderSettingInvalid
 from lilypad_agents.agents.provider.library import Library
 from lilypad_agents.agents.provider.lottery import Seeds
 from lilypad_agents.agents.provider.offers import needs_registry
 from lilypad_agents.agents.provider.registry import Registry
-from lilypad_agents.agents.provider.salt import Salts
 from lilypad_agents.agents.provider.sources import Sources
 from lilypad_agents.agents.provider.store import ProviderStore
 from lilypad_agents.agents.provider.workshop import Workshop
@@ -26,6 +26,7 @@ from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.lists import TrustedLists
 from lilypad_agents.agents.runtime.loop import AgentLoop
 from lilypad_agents.agents.runtime.requests import Requests
+from lilypad_agents.agents.runtime.salt import Salts
 from lilypad_agents.agents.solver.client import SolverClient
 from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.chain.keys import Signer
@@ -41,17 +42,23 @@ SOLVER_S = 6.0  # one call to a solver with all its retries
 
 
 def run(
-    settings: ProviderSettings, *, signals: bool = True, signer: Signer | None = None, crash: CrashPlan = NEVER
+    settings: ProviderSettings,
+    *,
+    signals: bool = True,
+    signer: Signer | None = None,
+    crash: CrashPlan = NEVER,
+    make_workshop: Callable[..., Workshop] = Workshop,
 ) -> int:
     """Runs a provider until it is asked to stop or has drained; returns the exit code.
 
     `signals`: SIGTERM and SIGINT ask to stop (main thread only). `signer` None: the key that the settings name.
+    `make_workshop`: what does the work.
 
     Raises what does not allow it to start: AlreadyRunning, ConfigurationError kinds, ChainUnreachable, KeyUnusable.
     """
     with AgentContext.open(settings, signer=signer, crash=crash) as context:
         drain_file(context.data).unlink(missing_ok=True)
-        agent, loop = assemble(context, settings, crash=crash)
+        agent, loop = assemble(context, settings, crash=crash, make_workshop=make_workshop)
         if settings.selftest:
             agent.tested = False
             threading.Thread(target=_test_sandbox, args=(agent, loop), name="selftest", daemon=True).start()
@@ -67,7 +74,12 @@ def run(
 
 
 def assemble(
-    context: AgentContext, settings: ProviderSettings, *, crash: CrashPlan = NEVER, probe: Probe | None = None
+    context: AgentContext,
+    settings: ProviderSettings,
+    *,
+    crash: CrashPlan = NEVER,
+    probe: Probe | None = None,
+    make_workshop: Callable[..., Workshop] = Workshop,
 ) -> tuple[ProviderAgent, AgentLoop]:
     """A provider and its loop, not running; desks are not started either."""
     loops: list[AgentLoop] = []
@@ -83,8 +95,8 @@ def assemble(
     desks = [_desk(context, settings, store, token, url, wake) for url in settings.solver_urls]
     registry = Registry(context) if needs_registry(settings) else None
     requests = Requests(context)
-    sources = Sources(context, desks, registry, requests)
-    workshop = Workshop(
+    sources = Sources(context, desks, registry, requests, settings.pools)
+    workshop = make_workshop(
         pool=WorkerPool(machine.slots, context.data / "work"),
         library=Library(context.store, sources.fetch, settings, machine),
         content=context.store,
@@ -94,6 +106,7 @@ def assemble(
         machine=machine,
         terms=sources.terms,
         deliver=sources.deliver,
+        serve_all=sources.serve,
         log=context.log,
         wake=wake,
         crash=crash,
@@ -108,6 +121,7 @@ def assemble(
         actor=actor,
         agreements=Agreements(context, store),
         seeds=Seeds.of(context, actor.randomness),
+        disputes=Disputes(context, sources.pool),
         sources=sources,
         desks=desks,
         registry=registry,
@@ -171,6 +185,6 @@ def _test_sandbox(agent: ProviderAgent, loop: AgentLoop) -> None:
     agent.context.log(
         "sandbox_tested", alert=bool(failed), failed=[f"{check.id} {check.title}: {check.detail}" for check in failed]
     )
-    agent.tested = not failed
+    agent.sandbox_is_tested(not failed)
     agent.context.health.set("sandbox", f"{len(failed)} checks of the sandbox fail" if failed else None)
     loop.wake()

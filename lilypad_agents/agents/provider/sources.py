@@ -6,23 +6,24 @@ Calls block and are for worker threads. Nothing that a relay says counts before 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from lilypad_agents.agents.provider.desk import Desk, relay_order
+from lilypad_agents.agents.provider.library import Obtained, module_roots
 from lilypad_agents.agents.provider.openings import Opened, OpeningReader, opened_from
 from lilypad_agents.agents.provider.registry import Registry
 from lilypad_agents.agents.provider.store import StoredResult
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.requests import Requests
-from lilypad_agents.agents.solver.wire import ContentKind, MessageKind, Scope
+from lilypad_agents.agents.solver.wire import PUBLIC, ContentKind, MessageKind, Scope
 from lilypad_agents.content.cid import Cid
 from lilypad_agents.content.errors import PushRefused
 from lilypad_agents.content.limits import Limits
 from lilypad_agents.errors import ContentUnavailable, LilypadError
 from lilypad_agents.protocol.deal import Deal
-from lilypad_agents.protocol.ids import DealId, VersionId
-from lilypad_agents.protocol.terms import ModuleTerms
+from lilypad_agents.protocol.ids import DealId, PoolId, VersionId
+from lilypad_agents.protocol.terms import ModuleTerms, PoolTerms
 
 FETCH_S = 20.0
 PATIENCE_S = 1.6  # for a relay that has not read the block of our deal yet
@@ -33,13 +34,19 @@ class Sources:
     """Terms, offers and content for the workers of one provider."""
 
     def __init__(
-        self, context: AgentContext, desks: Sequence[Desk], registry: Registry | None, requests: Requests
+        self,
+        context: AgentContext,
+        desks: Sequence[Desk],
+        registry: Registry | None,
+        requests: Requests,
+        pools: Iterable[PoolTerms] = (),
     ) -> None:
         self._context = context
         self._desks = desks
         self._registry = registry
         self._requests = requests
         self._reader = OpeningReader(context.rpc, context.contracts)
+        self._pools = {pool.id: pool for pool in pools}
         self._terms: dict[VersionId, ModuleTerms] = {}
         self._told: dict[DealId, Opened | None] = {}
         self._stopped = threading.Event()
@@ -102,6 +109,16 @@ class Sources:
                     return opened
         return None
 
+    def pool(self, deal_id: DealId, deal: Deal) -> PoolTerms | None:
+        """The terms of the pool that judges a deal: of the settings, else from the opening's calldata."""
+        known = self._pools.get(PoolId(deal.pool))
+        entry = self._context.deals.get(deal_id)
+        if known is None and entry is not None:
+            known = self._reader.pool(deal, entry.opened_tx)
+            if known is not None:
+                self._pools[known.id] = known
+        return known
+
     # ---- content
 
     def fetch(self, root: Cid, limits: Limits) -> None:
@@ -128,6 +145,22 @@ class Sources:
             desk.client.message(deal_id, MessageKind.RESULT, dict(note))
 
         self._from_any(to_one, (LilypadError,), "No relay takes the result.")
+
+    def serve(self, deal_id: DealId, obtained: Obtained, result: StoredResult) -> None:
+        """Pushes all that a judgement of the deal needs: module, inputs, result. Raises what the last relay answered.
+
+        Inputs and result are for those who may see the deal; the relay lets seats have the result when they have committed.
+        """
+        scope, store = Scope("deal", deal_id), self._context.store
+
+        def to_one(desk: Desk) -> None:
+            for root in module_roots(obtained.module.manifest):
+                desk.client.put_content(root, store, PUBLIC, ContentKind.OTHER)
+            for root in obtained.roots:
+                desk.client.put_content(root, store, scope, ContentKind.INPUTS)
+            desk.client.put_content(result.opening.data_id, store, scope, ContentKind.RESULT)
+
+        self._from_any(to_one, (LilypadError,), "No relay takes what the dispute needs.")
 
     def _from_any(self, attempt: Callable[[Desk], None], passing: tuple[type[LilypadError], ...], nobody: str) -> None:
         """Tries every relay, and again for a moment: a relay may hear of a deal a little later than we do."""

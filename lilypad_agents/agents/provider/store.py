@@ -16,8 +16,9 @@ from lilypad_agents.agents.provider.view import Action
 from lilypad_agents.chain.database import Database
 from lilypad_agents.content.cid import Cid
 from lilypad_agents.protocol.digest import Opened
+from lilypad_agents.protocol.dispute import Finding, Phase
 from lilypad_agents.protocol.ids import Bytes32, DealId
-from lilypad_agents.protocol.lifecycle import Agreement, Status
+from lilypad_agents.protocol.lifecycle import Agreement, DisputeKind, Status
 from lilypad_agents.protocol.units import Timestamp, Units
 
 _SCHEMA = (
@@ -42,6 +43,11 @@ _SCHEMA = (
         deal BLOB PRIMARY KEY, status INTEGER NOT NULL, at INTEGER NOT NULL, amount TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE provider_gas (
         tx BLOB PRIMARY KEY, block INTEGER NOT NULL, wei TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE provider_dispute (
+        deal BLOB NOT NULL, delivery INTEGER NOT NULL, kind INTEGER NOT NULL, phase INTEGER NOT NULL, round INTEGER NOT NULL,
+        finding INTEGER NOT NULL, paid TEXT NOT NULL, back TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (deal, delivery)) STRICT, WITHOUT ROWID;
     """,
 )
 
@@ -71,11 +77,26 @@ class StandingOffer:
     expiry: Timestamp
 
 
+@dataclass(frozen=True)
+class StoredDispute:
+    """A dispute over a deal of ours. `paid`: for our appeals, `back`: what its end gave us; smallest units."""
+
+    deal_id: DealId
+    delivery: bool
+    kind: DisputeKind
+    phase: Phase
+    round: int
+    finding: Finding
+    paid: int = 0
+    back: int = 0
+
+
 class ProviderStore:
     """The provider's tables in the agent's database; any thread may call."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self._disputes: dict[tuple[DealId, bool], StoredDispute] = {}  # as they were written last
         database.migrate("provider", _SCHEMA)
 
     # ---- results
@@ -194,6 +215,32 @@ class ProviderStore:
     def add_gas(self, transaction: bytes, block: int, wei: int) -> None:
         with self.database.transaction(durable=False) as sql:
             sql.execute("INSERT OR REPLACE INTO provider_gas VALUES (?, ?, ?)", (transaction, block, str(wei)))
+
+    # ---- disputes
+
+    def set_dispute(self, dispute: StoredDispute, at: Timestamp) -> None:
+        """Written when it changed; `at`: block time."""
+        key = (dispute.deal_id, dispute.delivery)
+        if self._disputes.get(key) == dispute:
+            return
+        self._disputes[key] = dispute
+        row = (
+            dispute.deal_id, int(dispute.delivery), int(dispute.kind), int(dispute.phase), dispute.round,
+            int(dispute.finding), str(dispute.paid), str(dispute.back), at,
+        )  # fmt: skip
+        with self.database.transaction(durable=False) as sql:
+            sql.execute("INSERT OR REPLACE INTO provider_dispute VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+    def disputes(self, since: int = 0) -> list[StoredDispute]:
+        """Those that changed at `since` (unix seconds of block time) or later, oldest first."""
+        sql = "SELECT * FROM provider_dispute WHERE at >= ? ORDER BY at, deal, delivery"
+        return [
+            StoredDispute(
+                DealId(bytes(row["deal"])), bool(row["delivery"]), DisputeKind(row["kind"]), Phase(row["phase"]), row["round"],
+                Finding(row["finding"]), int(row["paid"]), int(row["back"]),
+            )
+            for row in self.database.query(sql, (since,))
+        ]  # fmt: skip
 
     # ---- income
 

@@ -15,15 +15,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lilypad_agents.agents.provider.capacity import NOTHING, Machine, Need, need_of
+from lilypad_agents.agents.provider.errors import RunInconclusive
 from lilypad_agents.agents.provider.library import ContentRefused, Library, Obtained, pin_name
-from lilypad_agents.agents.provider.messages import RESULT, result_note
+from lilypad_agents.agents.provider.messages import result_note
 from lilypad_agents.agents.provider.policy import Reason, Refusal
 from lilypad_agents.agents.provider.results import Opening, opened_of, receipt_of, store_receipt, store_result
-from lilypad_agents.agents.provider.salt import Salts
 from lilypad_agents.agents.provider.store import ProviderStore, StoredResult
-from lilypad_agents.agents.provider.threads import Threads
 from lilypad_agents.agents.provider.view import Stage, Work
 from lilypad_agents.agents.runtime.errors import figures_of
+from lilypad_agents.agents.runtime.salt import Salts
+from lilypad_agents.agents.runtime.threads import Threads
 from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.chain.keys import Signer
 from lilypad_agents.chain.types import Notify
@@ -43,11 +44,13 @@ MOST_RUNS = 3  # of one deal whose worker crashes
 FIRST_RETRY_S, LAST_RETRY_S = 1, 15
 _WEIGHT = 4  # of the last run in the running mean of a module's times
 _WARM_UP = "warm-up"
+_AGAIN = "again-"
 _EMPTY_PROGRAM = bytes.fromhex(  # (module (memory (export "memory") 1) (func (export "_start")))
     "0061736d01000000010401600000030201000503010001071302066d656d6f72790200065f737461727400000a040102000b"
 )
 Terms = Callable[[DealId, Deal], ModuleTerms | None]
 Deliver = Callable[[DealId, Deal, StoredResult, Mapping[str, Any]], None]
+Serve = Callable[[DealId, Obtained, StoredResult], None]
 
 
 @dataclass
@@ -63,6 +66,10 @@ class Job:
     runs: int = 0
     lives: int = 0
     delivering: bool = False
+    serving: bool = False
+    served: bool = False  # everything was pushed again since the dispute began
+    rerunning: bool = False
+    reran: bool | None = None
     ended: bool = False  # the run holds no slot any more; its result is being stored
     obtained: Obtained | None = None
     need: Need = NOTHING
@@ -92,6 +99,8 @@ class Job:
             refusal=self.refusal,
             commitment=self.commitment,
             published=result is not None and (result.published or self.delivering),
+            served=self.served,
+            reran=self.reran,
             released=result is None or result.released,
             retry_at=self.retry_at,
             need=self.need,
@@ -122,6 +131,7 @@ class Workshop:
     machine: Machine
     terms: Terms
     deliver: Deliver
+    serve_all: Serve
     log: Notify
     wake: Callable[[], None]
     crash: CrashPlan = field(default_factory=lambda: NEVER)
@@ -175,6 +185,24 @@ class Workshop:
             return
         job.delivering = True
         self._start(self._network, job, self._publish, job.result)
+
+    def serve(self, job: Job) -> None:
+        """Begins to hand everything that a dispute about the deal needs to the relays once more."""
+        if job.result is None or job.serving:
+            return
+        job.serving = True
+        self._start(self._network, job, self._serve, job.result)
+
+    def rerun(self, job: Job) -> None:
+        """Begins to run the job again, to learn whether our own result can be stood by."""
+        if job.result is None or job.rerunning:
+            return
+        job.rerunning = True
+        self._start(self._local, job, self._rerun)
+
+    def dispute_is_over(self, job: Job) -> None:
+        """A later dispute about the same deal is served anew."""
+        job.served = job.serving = False
 
     def stop(self, job: Job) -> None:
         """Gives up what is under way for a job; what is stored stays."""
@@ -292,10 +320,14 @@ class Workshop:
         """Whatever happens in a thread becomes a report; nothing is swallowed."""
         try:
             what, value = work(deal_id, deal, life, *arguments)
-        except ContentRefused as refused:
-            what, value = "refused", refused.refusal
         except Exception as error:
-            what, value = ("undelivered" if work == self._publish else "failed"), error
+            aside = {self._publish: "undelivered", self._serve: "unserved", self._rerun: "not rerun", self._compare: "not rerun"}
+            if work in aside:
+                what, value = aside[work], error
+            elif isinstance(error, ContentRefused):
+                what, value = "refused", error.refusal
+            else:
+                what, value = "failed", error
         if what:
             self._report(_Report(deal_id, life, what, value))
 
@@ -391,6 +423,35 @@ class Workshop:
         self.store.mark_published(deal_id)
         return "delivered", None
 
+    def _obtain_again(self, deal_id: DealId, deal: Deal) -> Obtained:
+        """From our own store, as a rule: what a deal needs stays pinned until it is final."""
+        return self._obtain(deal_id, deal, 0, 1 << 30)[1]
+
+    def _serve(self, deal_id: DealId, deal: Deal, life: int, result: StoredResult) -> tuple[str, Any]:
+        self.crash.point("provider.before_serving")
+        self.serve_all(deal_id, self._obtain_again(deal_id, deal), result)
+        self.crash.point("provider.served")
+        return "served", None
+
+    def _rerun(self, deal_id: DealId, deal: Deal, life: int) -> tuple[str, Any]:
+        obtained = self._obtain_again(deal_id, deal)
+        handle = self._submit(_AGAIN + deal_id.hex(), self.library.spec(deal_id, deal, obtained))
+
+        def ended(outcome: JobOutcome) -> None:
+            self._local.submit(self._guarded, deal_id, deal, life, self._compare, (obtained, outcome))
+
+        handle.add_done_callback(ended)
+        return "", None
+
+    def _compare(self, deal_id: DealId, deal: Deal, life: int, obtained: Obtained, outcome: JobOutcome) -> tuple[str, Any]:
+        """Whether the second run gave the digest that is stored; a run that the host ended says nothing."""
+        self.pool.forget(_AGAIN + deal_id.hex())
+        result, stored = outcome.result, self.store.result(deal_id)
+        if result is None or stored is None or result.exit_class is ExitClass.INDETERMINATE:
+            raise RunInconclusive(f"The second run of deal {hex_of(deal_id)} gave no result: {outcome.message}.", deal=deal_id)
+        opened, _ = opened_of(obtained.module.manifest, deal, result)
+        return "rerun", opened.digest == stored.opening.opened.digest
+
     def _release(self, deal_id: DealId, expires_at: int) -> None:
         try:
             name = pin_name(deal_id)
@@ -464,6 +525,24 @@ class Workshop:
         self._postpone(job, now)
         self.log("result_not_delivered", alert=True, deal=job.deal_id, failures=job.failures, **figures_of(error))
 
+    def _take_served(self, job: Job, _: None, now: Timestamp) -> None:
+        job.serving, job.served, job.failures = False, True, 0
+        self.log("dispute_served", deal=job.deal_id)
+
+    def _take_unserved(self, job: Job, error: Exception, now: Timestamp) -> None:
+        job.serving = False
+        self._postpone(job, now)
+        self.log("dispute_not_served", alert=True, deal=job.deal_id, failures=job.failures, **figures_of(error))
+
+    def _take_rerun(self, job: Job, same: bool, now: Timestamp) -> None:
+        job.rerunning, job.reran = False, same
+        self.log("result_rerun", alert=not same, deal=job.deal_id, same=same)
+
+    def _take_not_rerun(self, job: Job, error: Exception, now: Timestamp) -> None:
+        job.rerunning = False
+        self._postpone(job, now)
+        self.log("result_not_rerun", alert=True, deal=job.deal_id, **figures_of(error))
+
     def _postpone(self, job: Job, now: Timestamp) -> None:
         job.retry_at = Timestamp(now + min(LAST_RETRY_S, FIRST_RETRY_S << min(job.failures, 6)))
         job.failures += 1
@@ -488,4 +567,8 @@ _TAKERS: Mapping[str, Callable[[Workshop, Job, Any, Timestamp], None]] = {
     "done": Workshop._take_done,
     "delivered": Workshop._take_delivered,
     "undelivered": Workshop._take_undelivered,
+    "served": Workshop._take_served,
+    "unserved": Workshop._take_unserved,
+    "rerun": Workshop._take_rerun,
+    "not rerun": Workshop._take_not_rerun,
 }

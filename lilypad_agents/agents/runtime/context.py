@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lilypad_agents.agents.runtime.dealbook import DealBook
+from lilypad_agents.agents.runtime.disputes import MEDIATION
 from lilypad_agents.agents.runtime.health import Health
 from lilypad_agents.agents.runtime.logs import Log, open_log, standard_error
 from lilypad_agents.agents.runtime.settings import AgentSettings
@@ -235,7 +236,8 @@ def _assemble(
         outbox = Outbox(
             database, rpc, signer, book.chain_id, _outbox_config(settings), errors=contracts.errors, notify=log, crash=crash
         )
-        sources = [EventSource(contract.address, contract.abi) for contract in (contracts.core, contracts.resolver)]
+        read = [contracts.core, contracts.resolver, *(contracts[name] for name in (MEDIATION,) if name in contracts)]
+        sources = [EventSource(contract.address, contract.abi) for contract in read]
         cursor = LogCursor(
             database,
             rpc,

@@ -83,6 +83,8 @@ class SolverAgent:
         if service.lists is not None:
             service.lists.follow()
         service.facts.note(observation.advance.new_logs, self._nonce_of)
+        if service.panels is not None:
+            service.panels.follow(observation.head)
         self._follow_deals(observation.changed)
         self._take_outcomes(service.openings.finish())
         self._expire(observation.head.timestamp)

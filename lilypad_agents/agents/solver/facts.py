@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-from lilypad_agents.agents.solver.book import JobEntry, OfferBook, ResourceEntry
+from lilypad_agents.agents.solver.book import JobEntry, ResourceEntry
 from lilypad_agents.chain.abi import DecodedEvent
 from lilypad_agents.chain.clock import ChainMoment
 from lilypad_agents.chain.contract import Contract, call_many

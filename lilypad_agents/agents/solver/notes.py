@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from lilypad_agents.agents.runtime.dealbook import DealView
 from lilypad_agents.agents.solver.errors import BadRequest, Forbidden, RateLimited, TooLarge, WrongState
 from lilypad_agents.agents.solver.parties import Parties
 from lilypad_agents.agents.solver.store import SolverStore
@@ -35,6 +36,8 @@ class Notes:
         Raises NotFound, Forbidden, WrongState, BadRequest, TooLarge, RateLimited.
         """
         view = self._parties.deal(deal_id)
+        if kind == MessageKind.SEAT:
+            return self._post_seat(view, body, caller)
         account = self._parties.require_role(view, caller)
         if kind not in tuple(MessageKind):
             raise BadRequest(f"There is no kind of note {kind[:40]!r}.", field="kind", problem="unknown")
@@ -43,11 +46,22 @@ class Notes:
             raise Forbidden(f"A note of the kind {kind} is not the {role}'s to write.", kind=kind, role=role)
         if not view.is_open:
             raise WrongState(f"The deal is {view.state.status.name}; nothing can be added.", state=view.state.status.name)
+        receiver = view.deal.provider if role == "creator" else view.deal.creator
+        return self._keep(deal_id, MessageKind(kind), account, receiver, body)
+
+    def _post_seat(self, view: DealView, body: Any, caller: Address) -> tuple[int, Address]:
+        """What a mediator found, for both parties, also after the deal has ended; not before it can help others to vote."""
+        if not self._parties.has_judged(view, caller):
+            raise Forbidden(f"{caller} has no seat in this deal whose commits are closed.", account=caller)
+        return self._keep(view.id, MessageKind.SEAT, caller, view.deal.creator, body)
+
+    def _keep(
+        self, deal_id: DealId, kind: MessageKind, account: Address, receiver: Address, body: Any
+    ) -> tuple[int, Address]:
         size = len(json.dumps(body, separators=(",", ":")).encode())
         if size > MESSAGE_BYTES:
             raise TooLarge(f"The note has {size} bytes, {MESSAGE_BYTES} are allowed.", found=size, allowed=MESSAGE_BYTES)
-        receiver = view.deal.provider if role == "creator" else view.deal.creator
-        seq = self._store.add_message(deal_id, MessageKind(kind), account, receiver, self._now(), body, MOST_OF_A_KIND)
+        seq = self._store.add_message(deal_id, kind, account, receiver, self._now(), body, MOST_OF_A_KIND)
         if seq is None:
             raise RateLimited(
                 f"There are {MOST_OF_A_KIND} different notes of the kind {kind} already.", retry_after=60, what="notes"

@@ -1,7 +1,8 @@
 """Content that parties leave here for each other: who may push and read it, how much, and when it goes.
 
 A right is a row: root, scope, owner. Content of an offer belongs to its creator and, once a deal of it is open, to that
-deal's provider; content of a deal to both. Everything stays until the deal is final and `keep_s` longer, so it outlives
+deal's provider; content of a deal to both. Mediators who sit in its dispute read inputs from their draw on, and results
+once their commits are closed. Everything stays until the deal is final and `keep_s` longer, so it outlives
 the last dispute window. Rights go by the root: knowing the CID of a stranger's block opens nothing.
 """
 
@@ -72,10 +73,10 @@ class Relay:
             return True
         if row.scope == "deal":
             view = self._deals.get(row.scope_id)
-            return view is not None and self._parties.may_read(view, requester)
+            return view is not None and self._parties.may_read(view, requester, row.kind)
         for view in self._deals.of_job_offer(row.scope_id):
             # Only what the creator itself attached to its offer is part of the deal.
-            if self._parties.acts_for(view.deal.creator, row.owner) and self._parties.may_read(view, requester):
+            if self._parties.acts_for(view.deal.creator, row.owner) and self._parties.may_read(view, requester, row.kind):
                 return True
         job = self._book.job(row.scope_id)
         return job is not None and self._parties.acts_for(job.account, requester) and self._parties.acts_for(job.account, row.owner)

@@ -15,6 +15,7 @@ from typing import Any
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.dealbook import DealView as KnownDeal
 from lilypad_agents.agents.runtime.lists import TrustedLists
+from lilypad_agents.agents.runtime.panels import Panels
 from lilypad_agents.agents.solver.book import JobEntry, OfferBook, ResourceEntry, entry_of, parse_job, parse_resource
 from lilypad_agents.agents.solver.decide import (
     Obstacles,
@@ -76,7 +77,8 @@ class SolverService:
         self.book = OfferBook(self.store)
         self.facts = ChainFacts(context.core, context.domain)
         self.presence = Presence(settings.heartbeat_s)
-        self.parties = Parties(context.deals, self.facts)
+        self.panels = Panels(context) if Panels.exist_in(context) else None
+        self.parties = Parties(context.deals, self.facts, self.panels)
         self.openings = Openings(context.database, self.store, context.outbox, context.core)
         self.lists = TrustedLists(context, settings.lists) if settings.lists else None
         listed = None if self.lists is None else self._listed

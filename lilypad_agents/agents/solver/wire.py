@@ -45,6 +45,7 @@ class MessageKind(StrEnum):
     ACCEPTANCE = "acceptance"  # creator
     WAIVER = "waiver"  # creator
     CLOSING = "closing"  # either
+    SEAT = "seat"  # a seated mediator, once the commits of its round are closed: its digest and receipt
 
 
 class ContentKind(StrEnum):

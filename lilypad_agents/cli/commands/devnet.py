@@ -23,22 +23,29 @@ Examples:
   lilypad devnet up
   lilypad devnet up --instant          (blocks on transactions only)
   lilypad devnet up --dir /tmp/net     (another folder than the present one)
+  lilypad devnet up --cheater          (a third provider, which alters results)
 """
 _FOLDER = click.option("--dir", "folder", type=PATH, metavar="DIR", help="Folder that holds .devnet; default: here or above.")
 
 
 @click.group()
 def devnet() -> None:
-    """Start, stop and inspect a network on this machine: chain, contracts, one solver, two providers, play money."""
+    """Start, stop and inspect a network on this machine: chain, contracts, solver, providers, mediators, play money."""
 
 
 @devnet.command(cls=LilypadCommand, epilog=UP_EXAMPLES)
 @_FOLDER
 @click.option("--port", type=click.IntRange(1, 65_535), help="Port of the chain; default 8545, or a free one.")
-@click.option("--instant", is_flag=True, help="Mine on transactions only instead of every second as well.")
+@click.option("--instant", is_flag=True, help="Mine on transactions only: for `--pool unverified`, since the lottery waits for blocks.")
 @click.option("--modules", type=PATH, metavar="DIR", help="Folder of modules to publish; default: the checkout's.")
+@click.option("--mediators", type=click.IntRange(0, 9), default=3, show_default=True, help="How many stake and judge.")
+@click.option("--cheater", is_flag=True, help="A third provider, which alters results; meet it with `run --target`.")
+@click.option("--lazy", type=click.IntRange(0, 9), default=0, hidden=True, help="So many of them vote what the cheat tells them.")
+@click.option("--absent", type=click.IntRange(0, 9), default=0, hidden=True, help="So many of them have a stake and do not run.")
 @click.option("--detach/--foreground", default=True, help="Leave it running (default), or stop it with Ctrl-C.")
-def up(out: Output, folder: Path | None, port: int | None, instant: bool, modules: Path | None, detach: bool) -> None:
+def up(
+    out: Output, folder: Path | None, port: int | None, instant: bool, modules: Path | None, detach: bool, **agents: Any
+) -> None:
     """Start everything that does not run yet, and wait until a job can run. Keys are public test keys: play money only."""
     from lilypad_agents.devnet.network import Options
 
@@ -46,12 +53,15 @@ def up(out: Output, folder: Path | None, port: int | None, instant: bool, module
     network = _network(folder, out, create=True)
     before = network.record()
     already = before is not None and before.ready and set(before.running) >= set(before.parts)
-    record = network.up(Options(port=port, block_seconds=None if instant else 1, modules=modules))
+    record = network.up(Options(port=port, block_seconds=None if instant else 1, modules=modules, **agents))
     seconds = time.monotonic() - began
 
     def show() -> None:
         out.note(f"{'Everything was running already' if already else 'Ready'} after {seconds:.1f} s.")
         out.print(_table(record))
+        if record.alive("cheater"):
+            target = _data(record, network)["parts"]["cheater"]["account"]
+            out.note(f'\nCheat:  lilypad run cowsay:v0.0.1 -i Message="moo" --verify --target {target}')
         out.note('\nNext:  lilypad run cowsay:v0.0.1 -i Message="moo"')
         out.note("       lilypad balance --all   ·   lilypad devnet status   ·   lilypad devnet down")
 

@@ -28,7 +28,7 @@ _WAIT = (
 
 @click.group()
 def job() -> None:
-    """List, show, resume, fetch, accept or cancel your jobs. ID is a deal id, an offer id, or its first digits."""
+    """List, show, resume, fetch, accept, challenge or cancel your jobs. ID is a deal id, an offer id, or its first digits."""
 
 
 @job.command("list", cls=LilypadCommand, epilog="\b\nExamples:\n  lilypad job list\n  lilypad job list --state ACCEPTED --since 2026-01-01\n  lilypad job list --json")
@@ -43,7 +43,7 @@ def list_jobs(out: Output, creator: Creator, state: str | None, since: Any) -> N
     creator.adopt_all()
     least = 0 if since is None else int(since.timestamp())
     found = [item for item in statuses(creator, creator.session.journal.list(since=least)) if _in_state(item, state)]
-    token = creator.session.token
+    token, named = creator.session.token, creator.session.settings.pool_name
 
     def show() -> None:
         rows = [
@@ -53,7 +53,7 @@ def list_jobs(out: Output, creator: Creator, state: str | None, since: Any) -> N
                 state_name(item.state),
                 time_text(item.job.created_at),
                 "" if item.cost is None else token.show(item.cost),
-                "pool 0 (Unverified)" if not item.job.pool.is_verified else short("0x" + item.job.pool.id.hex()),
+                "pool 0 (Unverified)" if not item.job.pool.is_verified else named(item.job.pool.id) or short("0x" + item.job.pool.id.hex()),
             )
             for item in found
         ]
@@ -73,11 +73,12 @@ def _in_state(item: JobStatus, wanted: str | None) -> bool:
 @click.argument("id_", metavar="ID")
 @with_creator
 def show(out: Output, creator: Creator, id_: str) -> None:
-    """Show where a job stands, who must act next and until when, and what each ending would pay you."""
-    from lilypad_agents.agents.creator.status import statuses
+    """Show where a job stands, its dispute, who must act next and until when, and what each ending would pay you."""
+    from lilypad_agents.agents.creator.status import status_with_dispute
+    from lilypad_agents.cli.disputescreens import dispute_lines
     from lilypad_agents.cli.screens import pool_line, state_name
 
-    item = statuses(creator, [creator.find(id_)])[0]
+    item = status_with_dispute(creator, creator.find(id_))
     token = creator.session.token
 
     def human() -> None:
@@ -89,9 +90,15 @@ def show(out: Output, creator: Creator, id_: str) -> None:
             lines += [("digest", "0x" + item.job.digest.hex()), ("data id", item.job.data_id), ("results", item.job.results)]
         if item.job.exit_code is not None:
             lines.append(("exit code", str(item.job.exit_code)))
+        if item.job.why:
+            lines.append(("why", item.job.why))
         lines.append(("pool", pool_line(item.job.pool.is_verified, item.job.pool.id)))
         for name, value in lines:
             out.print(f"{name:<10}{value}")
+        if item.dispute is not None:
+            out.print("")
+            for line in dispute_lines(item.dispute, item.kind, item.begun_by, token):
+                out.print(line)
         if item.endings:
             out.print("")
             out.print(table(("ending", "to you"), [(name, token.show(amount)) for name, amount in item.endings]))
@@ -174,7 +181,7 @@ def _delivered(creator: Creator, found: Job) -> Any:
 @with_creator
 def accept(out: Output, creator: Creator, id_: str, **options: Any) -> None:
     """Verify a result and agree to it, so that it is settled at once instead of when the judge window ends."""
-    finish(out, creator, creator.find(id_), options, time.monotonic())
+    finish(out, creator, creator.find(id_), options | {"insist": True}, time.monotonic())
 
 
 @job.command(cls=LilypadCommand, epilog="\b\nExamples:\n  lilypad job cancel 0x1a2b\n  lilypad job cancel 0x1a2b --yes")
@@ -194,6 +201,39 @@ def cancel(out: Output, creator: Creator, id_: str, yes: bool, offer_only: bool)
         click.confirm(f"{plan.text} Go on?", err=True, abort=True)
     done = work.carry_out(plan)
     out.finish(done.as_json(creator.session.token), lambda: out.print(done.text))
+
+
+@job.command(
+    cls=LilypadCommand,
+    epilog='\b\nExamples:\n  lilypad job challenge 0x1a2b --why "the primes are wrong"\n  lilypad job challenge 0x1a2b --delivery --why "nothing arrives" --yes',
+)
+@click.argument("id_", metavar="ID")
+@click.option("--why", required=True, metavar="TEXT", help="Your reason; noted with the job, for yourself.")
+@click.option("--delivery", is_flag=True, help="Doubt that the result can be fetched, not that it is right; cheaper, once.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_creator
+def challenge(out: Output, creator: Creator, id_: str, why: str, delivery: bool, yes: bool) -> None:
+    """Have a panel judge a result before the judge deadline. Says what it costs and what each outcome pays before it acts."""
+    from lilypad_agents.agents.creator.challenging import Challenging
+    from lilypad_agents.cli.disputescreens import challenge_lines
+
+    work = Challenging(creator, creator.find(id_), delivery=delivery)
+    plan, token = work.plan(), creator.session.token
+    lines = challenge_lines(plan, token)
+    if not yes:
+        if not out.is_terminal:
+            raise _ask(" ".join(lines[:1]))
+        for line in lines:
+            out.note(line)
+        click.confirm("Go on?", err=True, abort=True)
+    done = work.carry_out(plan, why)
+
+    def show() -> None:
+        for line in lines:
+            out.print(line)
+        out.print(f"Challenged. Follow it with: lilypad job wait {done.job.name} --wait final")
+
+    out.finish(done.as_json(token), show)
 
 
 def _ask(text: str) -> LilypadError:

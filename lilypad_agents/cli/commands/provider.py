@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,10 @@ from lilypad_agents.cli.agentcommands import agent_options, agent_request, agent
 from lilypad_agents.cli.command import LilypadCommand
 from lilypad_agents.cli.options import PATH
 from lilypad_agents.cli.output import Output, table
+
+if TYPE_CHECKING:
+    from lilypad_agents.agents.creator.amounts import Token
+    from lilypad_agents.agents.provider.store import StoredDispute
 
 START_EXAMPLES = """\b
 Examples:
@@ -52,7 +56,7 @@ def status(out: Output, file: Path | None, flags: dict[str, Any]) -> None:
 @agent_options
 @click.option("--since", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]), help="Only deals that ended since then (UTC).")
 def earnings(out: Output, file: Path | None, flags: dict[str, Any], since: Any) -> None:
-    """Show what ended deals brought, by how they ended, and the gas that they cost."""
+    """Show what ended deals brought, by how they ended, the disputes over them, and the gas that they cost."""
     from datetime import UTC
 
     from lilypad_agents.agents.provider.config import ProviderSettings
@@ -66,11 +70,24 @@ def earnings(out: Output, file: Path | None, flags: dict[str, Any], since: Any) 
     def show() -> None:
         rows = [(status.name, count, token.show(amount)) for status, (count, amount) in found.by_status.items()]
         out.print(table(("ending", "deals", "to you"), rows))
+        if found.disputes:
+            out.print("")
+            rows = [_dispute_row(dispute, token) for dispute in found.disputes]
+            out.print(table(("dispute over", "why", "now", "finding", "appeals cost", "came back"), rows))
         out.print(f"net {token.show(found.net)}, {found.running} deals running")
         out.print(f"gas {found.gas_wei / 1e18:.6f} of the chain's coin in {found.transactions} transactions")
 
     data = {**found.as_dict(), "account": account, "token": token.symbol, "decimals": token.decimals}
     out.finish(data, show)
+
+
+def _dispute_row(dispute: StoredDispute, token: Token) -> tuple[str, ...]:
+    from lilypad_agents.agents.creator.disputes import FINDINGS, KINDS
+    from lilypad_agents.cli.disputescreens import PHASES
+
+    deal = "0x" + dispute.deal_id.hex()[:10]
+    finding, now = FINDINGS[dispute.finding], PHASES[dispute.phase]
+    return deal, KINDS[dispute.kind], now, finding, token.show(dispute.paid), token.show(dispute.back)
 
 
 @provider.command(cls=LilypadCommand, epilog="\b\nExample:\n  lilypad provider drain --config provider.toml")

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from lilypad_agents.agents.creator.journal import Job
     from lilypad_agents.agents.creator.outcome import Outcome
 
-_SETTLE_S = 3.0  # how long a verified job is watched for its settlement before the command ends
+_SETTLE_S = 3.0  # how long a job is watched for its settlement before the command ends
+_LOTTERY_S = 12.0  # the same where the lottery has to speak first (a devnet's period and its lookahead)
 EXAMPLES = """\b
 Examples:
   lilypad run cowsay:v0.0.1 -i Message="moo"
@@ -94,7 +95,9 @@ def finish(out: Output, creator: Creator, job: Job, options: dict[str, Any], beg
     from lilypad_agents.agents.creator.outcome import as_json
     from lilypad_agents.cli.screens import Progress, show_job_output, show_outcome
 
-    policy = Policy(rerun=options.get("verify", False), accept=not options.get("no_accept", False))
+    policy = Policy(
+        rerun=options.get("verify", False), accept=not options.get("no_accept", False), insist=options.get("insist", False)
+    )
     progress = Progress(out, lambda: creator.session.token, began)
     runner = creator.runner(job, policy=policy, listen=progress)
     try:
@@ -127,7 +130,8 @@ def _watch_settlement(runner: Any, outcome: Outcome) -> Outcome:
     if outcome.error is not None or outcome.is_final or not outcome.job.agreed:
         return outcome
     try:
-        found: Outcome = runner.wait("final", seconds=_SETTLE_S)
+        seconds = _LOTTERY_S if outcome.job.pool.is_verified else _SETTLE_S
+        found: Outcome = runner.wait("final", seconds=seconds)
         return found
     except (JobUnfinished, ChainUnreachable):
         return outcome

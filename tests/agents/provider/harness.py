@@ -33,7 +33,7 @@ from lilypad_agents.protocol.opening import Pair, opening_of
 from lilypad_agents.protocol.terms import UNVERIFIED, ModuleTerms
 from tests.agents.provider.relay import Relay
 from tests.support.chain import PROJECT
-from tests.support.network import TOKEN, Network, signer
+from tests.support.network import Network, signer
 
 _accounts = itertools.count(40)  # of the test mnemonic, none used twice
 

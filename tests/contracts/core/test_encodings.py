@@ -19,7 +19,7 @@ from lilypad_agents.protocol.lifecycle import Agreement, Status
 from lilypad_agents.protocol.opening import Opening, Settling, SignedResult, closing_of, opening_of, settlements_of
 from lilypad_agents.protocol.price import locked_total
 from lilypad_agents.protocol.terms import UNVERIFIED
-from tests.support.evm import Halted, Reverted, expect_revert
+from tests.support.evm import Halted, Reverted
 from tests.support.world import World
 
 Words = tuple[bytes, ...]

@@ -14,14 +14,22 @@ from pathlib import Path
 import pytest
 
 from lilypad_agents.agents.creator.settings import CreatorSettings
+from lilypad_agents.agents.mediator.settings import MediatorSettings
 from lilypad_agents.agents.provider.config import ProviderSettings
 from lilypad_agents.agents.solver.settings import SolverSettings
 from lilypad_agents.chain.errors import AlreadyRunning
 from lilypad_agents.chain.lock import ProcessLock
 from lilypad_agents.content.store import LocalStore
-from lilypad_agents.devnet.agents import provider_specs, solver_spec, start_agent, wait_for, write_creator_settings
+from lilypad_agents.devnet.agents import (
+    mediator_specs,
+    provider_specs,
+    solver_spec,
+    start_agent,
+    wait_for,
+    write_creator_settings,
+)
 from lilypad_agents.devnet.errors import DevnetPartFailed, ModulesMissing
-from lilypad_agents.devnet.funding import address_of, practice_pool
+from lilypad_agents.devnet.funding import address_of, mediated_pool
 from lilypad_agents.devnet.layout import PUBLISHER, ROLES, Layout, find_checkout, find_folder
 from lilypad_agents.devnet.network import Devnet
 from lilypad_agents.devnet.processes import Identity, spawn, stop, tail
@@ -34,7 +42,7 @@ from lilypad_agents.protocol.matching import why_not
 from lilypad_agents.protocol.offers import JobOffer, ResourceOffer
 from lilypad_agents.protocol.parameters import devnet as devnet_parameters
 from lilypad_agents.protocol.refusals import pool_refusals
-from lilypad_agents.protocol.terms import ModuleTerms
+from lilypad_agents.protocol.terms import UNVERIFIED, ModuleTerms
 from lilypad_agents.protocol.units import Seconds
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -172,18 +180,21 @@ def test_settings_files__are_read_by_each_agent_and_share_nothing_but_the_chain(
     """Each agent has its own key and data folder, and reads nothing of another's."""
     layout = Layout(tmp_path / 'odd "name" ö')
     monkeypatch.setattr("lilypad_agents.devnet.agents.spawn", lambda *arguments: Identity(1, 1, "x"))
-    specs = (solver_spec(8101), *provider_specs("http://127.0.0.1:8101"))
+    url, pool = "http://127.0.0.1:8101", mediated_pool(Book())  # type: ignore[arg-type]
+    specs = (solver_spec(8101), *provider_specs(url, pool), *mediator_specs(url, pool, 2, 0))
     for spec in specs:
         start_agent(layout, spec, "http://127.0.0.1:8545", {})
-    write_creator_settings(layout, "http://127.0.0.1:8545", "http://127.0.0.1:8101")
-    kinds = (SolverSettings, ProviderSettings, ProviderSettings)
+    write_creator_settings(layout, "http://127.0.0.1:8545", url, pool)
+    kinds = (SolverSettings, ProviderSettings, ProviderSettings, MediatorSettings, MediatorSettings)
     loaded = [kind.load(file=layout.agent(spec.name) / "settings.toml") for kind, spec in zip(kinds, specs, strict=True)]
     creator = CreatorSettings.load(file=layout.folder / "creator.toml")
     everybody = [*loaded, creator]
-    assert len({item.data for item in everybody}) == 4
-    assert len({item.test_account for item in everybody}) == 4
+    assert len({item.data for item in everybody}) == 6
+    assert len({item.test_account for item in everybody}) == 6
     assert {item.address_book for item in everybody} == {layout.address_book}
     assert loaded[1].price == 10**18  # type: ignore[attr-defined]
+    assert loaded[1].pools == (pool, UNVERIFIED) and loaded[3].pools == (pool,)  # type: ignore[attr-defined]
+    assert creator.pool_terms() == pool and creator.checks == "standard"
     assert tomllib.loads((layout.folder / "creator.toml").read_text())["creator"]["network"] == "devnet"
 
 
@@ -196,10 +207,18 @@ def test_roles__are_different_accounts() -> None:
     assert len(set(accounts)) == len(accounts)
 
 
-def test_practice_pool__is_one_that_the_core_accepts() -> None:
+class Book:
+    """Names of contracts."""
+
+    def address(self, name: str) -> str:
+        return account({"LilypadToken": 1, "LilypadMediation": 5}[name])
+
+
+def test_mediated_pool__is_one_that_the_core_accepts() -> None:
     """beh:B6 beh:D3"""
     token, creator, provider = account(1), account(2), account(3)
-    pool = practice_pool(token)
+    pool = mediated_pool(Book())  # type: ignore[arg-type]
+    assert pool.is_verified and pool.strategy == account(5)
     parameters = devnet_parameters(Seconds(80))
     terms = ModuleTerms(account(4), bytes(32), b"\x01" * 32, bytes(32), 0, account(4), True, "0x" + "00" * 20, 0, 0, 0)
     assert list(pool_refusals(pool, token, terms, parameters)) == []

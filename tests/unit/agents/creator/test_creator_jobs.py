@@ -175,6 +175,15 @@ def test_decide__delivery__is_verified_before_it_is_agreed_to(status: Status, fa
     assert decide(view(job(terms(), opened=True), NOW, state(status), **facts), policy) == expected
 
 
+def test_decide__own_run_contradicted_the_result__no_later_command_agrees_unless_it_insists() -> None:
+    """beh:J11 beh:C8 `lilypad job wait` after a failed --verify must not sign what the user has just seen to be wrong."""
+    ready, doubted = {"result_known": True, "delivered": True}, job(terms(), opened=True, doubted=True)
+    found = view(doubted, NOW, state(Status.RESULTS_SUBMITTED), **ready)
+    assert decide(found, DEFAULT) == ()
+    assert decide(found, Policy(rerun=True)) == (Intent.RERUN,)
+    assert decide(found, Policy(insist=True)) == (Intent.ACCEPT,)
+
+
 def test_decide__agreed_to_already_or_too_late__signs_nothing_more() -> None:
     ready = {"result_known": True, "delivered": True}
     assert decide(view(job(terms(), opened=True, agreed="acceptance"), NOW, state(Status.RESULTS_SUBMITTED), **ready), DEFAULT) == ()

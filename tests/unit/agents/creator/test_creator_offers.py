@@ -15,6 +15,7 @@ from creator_support import (
     PARAMETERS,
     PROVIDER,
     SOLVER,
+    STRATEGY,
     TOKEN,
     context,
     job_offer,
@@ -133,7 +134,7 @@ def test_prepare_inputs__outside_the_schema__stores_nothing(tmp_path: Path, modu
 
 def test_draft_offer__default__asks_for_what_the_manifest_needs_within_the_networks_bounds() -> None:
     """beh:H2 beh:C16"""
-    offer = draft_offer(COW, terms(), b"\x07" * 32, Wishes(), context())
+    offer = draft_offer(COW, terms(), b"\x07" * 32, Wishes(pool=UNVERIFIED), context())
     needed = COW.resources
     assert (offer.cpu_milli, offer.ram_mib, offer.disk_mib, offer.gpu_count) == (needed.cpu_milli, needed.ram_mib, needed.disk_mib, 0)
     assert (offer.creator, offer.solver, offer.solver_fee_bps, offer.token) == (CREATOR, SOLVER, 200, TOKEN.address)
@@ -148,7 +149,7 @@ def test_draft_offer__every_shipped_module__opens_with_default_terms() -> None:
     """beh:C16"""
     for name in ("cowsay", "primes", "wordcount"):
         module, module_terms = manifest(name), terms(name)
-        offer = draft_offer(module, module_terms, bytes(32), Wishes(max_price=100 * ONE), context())
+        offer = draft_offer(module, module_terms, bytes(32), Wishes(max_price=100 * ONE, pool=UNVERIFIED), context())
         resource = resource_offer(unit_price=ONE // 100)
         view = ChainView(
             domain=DOMAIN,
@@ -168,7 +169,47 @@ def test_draft_offer__wish_outside_the_bounds__is_refused(wish: dict[str, int]) 
 
 @pytest.mark.parametrize(("wish", "attribute", "value"), [({"submit_window": 5}, "submit_window", 5), ({"judge_window": 80}, "judge_window", 80), ({"collateral_bps": 0}, "collateral_bps", 0), ({"match_seconds": 3}, "expiry", NOW + 3), ({"provider": PROVIDER}, "provider", PROVIDER)])
 def test_draft_offer__wish_at_the_bounds__is_taken(wish: dict[str, Any], attribute: str, value: Any) -> None:
-    assert getattr(draft_offer(COW, terms(), bytes(32), Wishes(**wish), context()), attribute) == value
+    assert getattr(draft_offer(COW, terms(), bytes(32), Wishes(pool=UNVERIFIED, **wish), context()), attribute) == value
+
+
+def test_draft_offer__no_pool_chosen__is_refused_instead_of_unverified() -> None:
+    """beh:D3 Pool 0 has to be asked for."""
+    with pytest.raises(RequestInvalid, match="unverified"):
+        draft_offer(COW, terms(), bytes(32), Wishes(), context())
+    two = settings(pools={"one": pool(), "two": pool(max_value=10 * ONE)})
+    with pytest.raises(RequestInvalid, match="one, two, unverified"):
+        draft_offer(COW, terms(), bytes(32), Wishes(), context(settings=two))
+
+
+@pytest.mark.parametrize(("checks", "audit_bps", "collateral_bps"), [("standard", 800, 150_000), ("light", 400, 310_000), ("strict", 2_000, 65_000), ("every-time", 10_000, 80_000)])
+def test_draft_offer__only_pool_of_the_settings__judges_at_the_chosen_rate(checks: str, audit_bps: int, collateral_bps: int) -> None:
+    """beh:D3 beh:C16 Every preset opens with every shipped module."""
+    chosen = settings(pools={"mine": pool()}, checks=checks)
+    for name in ("cowsay", "primes", "wordcount"):
+        offer = draft_offer(manifest(name), terms(name), bytes(32), Wishes(max_price=100 * ONE), context(settings=chosen))
+        assert (offer.pool, offer.audit_bps, offer.collateral_bps) == (pool().id, audit_bps, collateral_bps)
+        resource = resource_offer(unit_price=ONE // 100, pool=pool().id)
+        view = ChainView(
+            domain=DOMAIN,
+            time=NOW,
+            free={(TOKEN.address, CREATOR): 100 * ONE, (TOKEN.address, PROVIDER): 1_000 * ONE},
+            funds={(STRATEGY, TOKEN.address, pool().id): 1_000 * ONE},
+            speakers={offer.struct_hash: CREATOR, resource.struct_hash: PROVIDER},
+        )
+        assert why_not(offer, resource, terms(name), pool(), PARAMETERS, view) == [], name
+        wished = draft_offer(manifest(name), terms(name), bytes(32), Wishes(checks="strict"), context(settings=chosen))
+        assert wished.audit_bps == 2_000
+
+
+def test_settings__pool__is_found_by_its_name_and_pool_0_only_by_its_own() -> None:
+    found = settings(pools={"one": pool().to_json(), "two": pool(max_value=10 * ONE)}, pool="two")
+    assert found.pool_terms() == pool(max_value=10 * ONE) and found.pool_terms("one") == pool()
+    assert found.pool_terms("unverified") == UNVERIFIED and found.pool_name(pool().id) == "one"
+    with pytest.raises(RequestInvalid, match="three"):
+        found.pool_terms("three")
+    for wrong in ({"pool": "three"}, {"pools": {"unverified": pool()}}, {"checks": "never"}, {"pools": {"x": {"strategy": "y"}}}):
+        with pytest.raises(ValueError):
+            settings(**wrong)
 
 
 def test_draft_offer__verified_pool__keeps_the_modules_least_audit_rate() -> None:
@@ -192,7 +233,7 @@ def test_sign_offer__own_key__is_consent() -> None:
 
 
 def test_settings__judge_window_beyond_the_network__is_brought_into_its_bounds() -> None:
-    offer = draft_offer(COW, terms(), bytes(32), Wishes(), context(settings=settings(judge_window_s=10**6)))
+    offer = draft_offer(COW, terms(), bytes(32), Wishes(pool=UNVERIFIED), context(settings=settings(judge_window_s=10**6)))
     assert offer.judge_window == PARAMETERS.max_judge_window
 
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lilypad_agents.agents.provider.capacity import Need
-from lilypad_agents.agents.provider.decide import LAST, Intent, decide
+from lilypad_agents.agents.provider.decide import decide
+from lilypad_agents.agents.provider.intents import LAST, Intent
 from lilypad_agents.agents.provider.policy import Reason, Refusal
 from lilypad_agents.agents.provider.view import Action, ClosingOffer, DealView, Lottery, SeedView, Stage
 from lilypad_agents.protocol.lifecycle import FINAL, Agreement, DisputeKind, Status

@@ -14,12 +14,12 @@ from lilypad_agents.agents.provider.messages import read_agreement, read_closing
 from lilypad_agents.agents.provider.openings import OpeningReader, opened_from
 from lilypad_agents.agents.provider.results import Opening as StoredOpening
 from lilypad_agents.agents.provider.results import fuel_of, opened_of, receipt_of
-from lilypad_agents.agents.provider.salt import Salts
 from lilypad_agents.agents.provider.store import ProviderStore, StandingOffer, StoredResult
-from lilypad_agents.agents.provider.threads import Threads
 from lilypad_agents.agents.provider.view import Action
 from lilypad_agents.agents.runtime.dealbook import DealView as BookEntry
 from lilypad_agents.agents.runtime.http_signature import personal_digest
+from lilypad_agents.agents.runtime.salt import Salts
+from lilypad_agents.agents.runtime.threads import Threads
 from lilypad_agents.chain.abi import Abi
 from lilypad_agents.chain.database import Database
 from lilypad_agents.chain.keys import LocalSigner, Secret

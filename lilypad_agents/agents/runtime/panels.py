@@ -1,0 +1,190 @@
+"""Follows the panel strategy and its pools by a log cursor of its own: who sits, what was said, whose stake weighs what.
+
+The events of disputes that are not over stay in memory; everything is made again from the cursor's table after a
+restart or a reorganisation. What time has done since the last event is asked of the contract (`disputes.look`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lilypad_agents.agents.runtime.disputes import MEDIATION, Dispute, Facts, facts_of, look
+from lilypad_agents.chain.abi import DecodedEvent
+from lilypad_agents.chain.clock import ChainMoment
+from lilypad_agents.chain.contract import BlockId, Contract
+from lilypad_agents.chain.database import Database
+from lilypad_agents.chain.logs import CursorConfig, EventSource, LogCursor
+from lilypad_agents.chain.rpc import Rpc
+from lilypad_agents.chain.types import Notify, silent
+from lilypad_agents.protocol.dispute import Phase
+from lilypad_agents.protocol.ids import NOBODY, Address, DealId, PoolId
+from lilypad_agents.protocol.rounds import RoundQueue
+
+if TYPE_CHECKING:
+    from lilypad_agents.agents.runtime.context import AgentContext, Contracts
+
+STAKING = "LilypadStaking"
+_ENDS = ("DisputeExecuted", "DisputeUnwound")
+
+
+@dataclass
+class PoolLog:
+    """What events tell of one pool: whole seat stakes of each account that draws count, and the rounds that wait."""
+
+    weights: dict[Address, int] = field(default_factory=dict)
+    queue: RoundQueue = field(default_factory=RoundQueue)
+
+
+def cursor_of(
+    database: Database, rpc: Rpc, contracts: Contracts, name: str = "panels", confirmations: int = 0, notify: Notify = silent
+) -> LogCursor:
+    """The cursor over strategy, pools, and what the core credited on anybody's behalf. Reading stored events asks nobody."""
+    sources = [EventSource(contracts[found].address, contracts[found].abi) for found in (MEDIATION, STAKING)]
+    sources.append(EventSource(contracts.core.address, contracts.core.abi, ("CreditTransferred",)))
+    return LogCursor(
+        database, rpc, sources, start_block=min(contracts.book.contract(found).block for found in (MEDIATION, STAKING)),
+        name=name, config=CursorConfig(confirmations=confirmations), notify=notify,
+    )  # fmt: skip
+
+
+@dataclass
+class _DealLog:
+    """The events of one deal's disputes, and whether the last one is over."""
+
+    events: list[DecodedEvent] = field(default_factory=list)
+    over: bool = False
+
+
+class Panels:
+    """Use from the agent's loop; `facts`, `seats_of` and `dispute` may be called by any thread."""
+
+    def __init__(self, context: AgentContext, name: str = "panels") -> None:
+        """`name`: of its cursor. Raises DeploymentMismatch when the deployment has no panel strategy or no staking."""
+        self.mediation: Contract = context.contracts[MEDIATION]
+        self.staking: Contract = context.contracts[STAKING]
+        self.cursor = cursor_of(
+            context.database, context.rpc, context.contracts, name, context.settings.confirmations, context.log
+        )
+        self._loaded = False
+        self._head = b""
+        self.place = 0  # block up to which events were read
+        self._clear()
+
+    def _clear(self) -> None:
+        self._deals: dict[DealId, _DealLog] = {}
+        self.pools: dict[PoolId, PoolLog] = {}
+        self._operators: dict[Address, Address] = {}
+
+    @staticmethod
+    def exist_in(context: AgentContext) -> bool:
+        """Whether the deployment has a panel strategy at all."""
+        return MEDIATION in context.contracts and STAKING in context.contracts
+
+    # ---- following
+
+    def follow(self, head: ChainMoment) -> bool:
+        """Reads new events up to `head`, once for each; True when there were any. Raises as LogCursor.advance does."""
+        if head.hash == self._head:
+            return False
+        advance = self.cursor.advance()
+        self.place = advance.cursor
+        if advance.caught_up:
+            self._head = head.hash
+        if self._loaded and advance.reorganisation is None:
+            self._take(advance.new_logs)
+            return bool(advance.new_logs)
+        self._clear()
+        self._take(self.cursor.events())
+        self._loaded = True
+        return True
+
+    def _take(self, events: Iterable[DecodedEvent]) -> None:
+        for event in events:
+            if event.address == self.staking.address:
+                self._take_staking(event)
+            elif event.address == self.mediation.address and "dealId" in event.args:
+                self._take_mediation(event)
+
+    def _take_mediation(self, event: DecodedEvent) -> None:
+        deal_id = DealId(bytes(event.args["dealId"]))
+        log = self._deals.get(deal_id)
+        if log is None:
+            log = self._deals[deal_id] = _DealLog()
+        elif log.over and event.name == "RoundQueued":
+            log.events, log.over = [], False  # another dispute about the deal begins
+        log.events = [*log.events, event]
+        log.over = log.over or event.name in _ENDS
+
+    def _take_staking(self, event: DecodedEvent) -> None:
+        args = event.args
+        if event.name == "OperatorSet":
+            self._operators[Address(args["account"])] = Address(args["operator"])
+            return
+        pool = self.pools.setdefault(PoolId(bytes(args["pool"])), PoolLog())
+        if event.name == "WeightApplied":
+            pool.weights[Address(args["account"])] = int(args["weight"])
+        pool.queue.apply(event.name, args)
+
+    # ---- reading
+
+    def known(self) -> tuple[DealId, ...]:
+        """Deals of which the strategy has spoken."""
+        return tuple(self._deals)
+
+    def events(self, deal_id: DealId) -> list[DecodedEvent]:
+        """What the strategy said about the deal's last dispute, in order."""
+        log = self._deals.get(deal_id)
+        return [] if log is None else log.events
+
+    def facts(self, deal_id: DealId, *, delivery: bool) -> Facts:
+        return facts_of(self.events(deal_id), delivery=delivery)
+
+    def is_over(self, deal_id: DealId) -> bool:
+        """Whether the strategy ended the last dispute that it knows of the deal."""
+        log = self._deals.get(deal_id)
+        return log is not None and log.over
+
+    def data_id(self, deal_id: DealId) -> bytes:
+        """The sha2-256 root of the result data that the provider named last; empty before."""
+        named = [event for event in self.events(deal_id) if event.name in ("ResultOpened", "DataNamed")]
+        return bytes(named[-1].args["dataId"]) if named else b""
+
+    def ticket(self, deal_id: DealId) -> int | None:
+        """The ticket of the seats that were asked for last."""
+        queued = [event for event in self.events(deal_id) if event.name == "RoundQueued"]
+        return int(queued[-1].args["ticket"]) if queued else None
+
+    def look(self, deals: Mapping[DealId, bool], block: BlockId) -> dict[DealId, Dispute]:
+        """These disputes at one block; for each deal whether it is about delivery. Raises ChainUnreachable, RpcError."""
+        return look(self.mediation, {deal: (self.facts(deal, delivery=it), it) for deal, it in deals.items()}, block)
+
+    # ---- who may see what (protocol 5.4)
+
+    def sits(self, deal_id: DealId, account: Address, *, delivery: bool) -> bool:
+        """Whether an account, or the one whose operator it is, has had a seat that was not given to another."""
+        facts = self.facts(deal_id, delivery=delivery)
+        return any(self._is_of(item.seating.accounts, account) for item in facts.drawn)
+
+    def may_see_result(self, deal_id: DealId, account: Address, *, delivery: bool) -> bool:
+        """Whether the commit window of a round in which the account sits has closed; about delivery: whether data is named.
+
+        Raises ChainUnreachable, RpcError.
+        """
+        facts = self.facts(deal_id, delivery=delivery)
+        rounds = [item for item in facts.drawn if self._is_of(item.seating.accounts, account)]
+        if not rounds:
+            return False
+        if rounds[0].number < facts.drawn[-1].number or facts.ended:
+            return True
+        if delivery:
+            return any(rounds[-1].seating.opened)
+        found = look(self.mediation, {deal_id: (facts, delivery)}).get(deal_id)
+        return found is not None and found.phase in _COMMITS_CLOSED and found.round == rounds[-1].number
+
+    def _is_of(self, seats: tuple[Address, ...], account: Address) -> bool:
+        return account in seats or any(self._operators.get(seat, NOBODY) == account for seat in seats)
+
+
+_COMMITS_CLOSED = frozenset({Phase.OPEN, Phase.REVEAL, Phase.APPEALABLE, Phase.EXECUTABLE, Phase.EXECUTED})
