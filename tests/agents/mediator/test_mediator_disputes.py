@@ -250,3 +250,17 @@ def test_dispute__nobody_was_there_until_its_limit__is_ended_and_unwound(court: 
     assert court.status(case) is Status.NO_FAULT
     assert int(court.staking.call("stakeOf", court.pool.id, mediator.account)[3]) == 0  # no seat is open
     court.until(lambda: mediator.life is not None and not mediator.life.agent.disputes)
+
+
+def test_disputes__twenty_at_once__are_drawn_in_their_order_and_all_end(court: Court) -> None:
+    """beh:E7 beh:D13 Three mediators share the steps; no round is asked for or drawn twice."""
+    for _ in range(3):
+        court.mediator(seats=200)
+    cases = [court.submitted("many") for _ in range(20)]
+    for case in cases:
+        court.challenge(case)
+    court.finish(*cases)
+    assert {court.status(case) for case in cases} == {Status.MEDIATION_ACCEPTED}
+    queued = {int(event["topics"][3], 16) for event in court.pool_events("RoundQueued")}
+    drawn = [int(event["topics"][3], 16) for event in court.pool_events("RoundDrawn")]
+    assert drawn == sorted(queued) and len(drawn) == 20
