@@ -277,4 +277,6 @@ def show_outcome(out: Output, outcome: Outcome, token: Token) -> None:
         out.note(f"data id   {delivered.note.data_id}")
     if outcome.job.results:
         out.note(f"results   {outcome.job.results}{os.sep}")
+    if outcome.job.agreed and not outcome.is_final and outcome.job.pool.is_verified:
+        out.note(f"payment   once the lottery has spared the deal; to see it: lilypad job wait {outcome.job.name} --wait final")
     out.note(pool_line(outcome.job.pool.is_verified, outcome.job.pool.id))

@@ -135,13 +135,14 @@ class Creator:
     # ---- signing
 
     def unfinished(self, prepared: Prepared) -> Job | None:
-        """An equal job that has not ended: carrying it on opens no second deal. Offers that expired unnoticed are closed."""
+        """An equal job that has not ended: carrying it on opens no second deal. What ended unnoticed is noted and passed over."""
         for job in self.session.journal.unfinished(prepared.key):
-            if job.deal is not None or job.offer is None or job.offer.expiry >= prepared.time:
+            if job.deal is None and (job.offer is None or job.offer.expiry >= prepared.time):
                 return job
             runner = self.runner(job)
             runner.look()
-            if runner.outcome() is None or runner.job.deal is not None:
+            ended = runner.outcome() is not None if runner.job.deal is None else runner.job.stage is Stage.ENDED
+            if not ended:
                 return runner.job
         return None
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from lilypad_agents.agents.creator.outcome import Outcome
 
 _SETTLE_S = 3.0  # how long a job is watched for its settlement before the command ends
-_LOTTERY_S = 12.0  # the same where the lottery has to speak first (a devnet's period and its lookahead)
 EXAMPLES = """\b
 Examples:
   lilypad run cowsay:v0.0.1 -i Message="moo"
@@ -123,15 +122,18 @@ def finish(out: Output, creator: Creator, job: Job, options: dict[str, Any], beg
 
 
 def _watch_settlement(runner: Any, outcome: Outcome) -> Outcome:
-    """A verified job is settled by its provider within moments, as a rule; a person may want to see the payment."""
+    """A verified job is settled by its provider within moments, as a rule; a person may want to see the payment.
+
+    Where the lottery has to speak first that takes longer, so nobody waits for it unasked.
+    """
     from lilypad_agents.agents.creator.errors import JobUnfinished
     from lilypad_agents.errors import ChainUnreachable
 
-    if outcome.error is not None or outcome.is_final or not outcome.job.agreed:
+    waits_for_lottery = outcome.job.pool.is_verified and outcome.job.agreed == "acceptance"
+    if outcome.error is not None or outcome.is_final or not outcome.job.agreed or waits_for_lottery:
         return outcome
     try:
-        seconds = _LOTTERY_S if outcome.job.pool.is_verified else _SETTLE_S
-        found: Outcome = runner.wait("final", seconds=seconds)
+        found: Outcome = runner.wait("final", seconds=_SETTLE_S)
         return found
     except (JobUnfinished, ChainUnreachable):
         return outcome
