@@ -23,8 +23,8 @@ from typing import Any
 
 from lilypad_agents.protocol.deal import Deal
 from lilypad_agents.protocol.deterrence import SAVING_BPS, preset
-from lilypad_agents.protocol.draw import PoolTree, RoundDrawn, WeightApplied, draw_round
-from lilypad_agents.protocol.ids import NOBODY, PoolId, keccak256
+from lilypad_agents.protocol.draw import PoolTree, WeightApplied, draw_round
+from lilypad_agents.protocol.ids import NOBODY, Bytes32, PoolId, keccak256
 from lilypad_agents.protocol.mediation import Finding, Phase, RoundWord, SeatState, Side, side_of
 from lilypad_agents.protocol.units import WHOLE
 from tests.support.evm import Account
@@ -140,6 +140,8 @@ class Arena:
             self.tree.apply(WeightApplied(person.address, leaf, weight))
         self.leaf_of = {account: leaf for leaf, (account, _) in self.tree.leaves.items()}
         self.excluded = tuple(getattr(world, name).address for name in ("creator", "provider", "solver", "publisher"))
+        self._tree = PoolTree(dict(self.tree.leaves))
+        self._seats: dict[tuple, tuple[str, ...] | None] = {}
         self._nonces = dict(world.nonces)
         self._checkpoint = world.evm.checkpoint()
 
@@ -150,6 +152,14 @@ class Arena:
         world.nonces.update(self._nonces)
         world.module = replace(world.module, deterministic=True)
         self._checkpoint = world.evm.checkpoint()
+
+    def seats(self, seed: bytes, round_: bytes, seats: int, seated: tuple[str, ...]) -> tuple[str, ...] | None:
+        """Who is drawn, by the twin, when the accounts `seated` hold seats already (one an entry)."""
+        key = (seed, round_, seats, seated)
+        if key not in self._seats:
+            self._tree.drawn = dict(Counter(seated))
+            self._seats[key] = draw_round(self._tree, Bytes32(seed), round_, seats, self.excluded).accounts
+        return self._seats[key]
 
     def stake_of(self, account: Account) -> int:
         """What a mediator has at the start of every play."""
@@ -453,25 +463,22 @@ class Memory:
 
     def recall(self, arena: Arena, hostile: frozenset[str], seed: int) -> Money | None:
         """The money of a play with the pattern that this seed draws; None when it was not played yet."""
-        node, tree = self.root, PoolTree(dict(arena.tree.leaves))
+        node: dict[str, Any] | None = self.root
+        seated: tuple[str, ...] = ()
         number = 0
-        while "money" not in node:
-            if "round" not in node:
+        while node is not None and "money" not in node:
+            accounts = arena.seats(seed_of(seed, number), node["round"], node["seats"], seated) if "round" in node else None
+            if accounts is None:
                 return None
-            found = draw_round(tree, seed_of(seed, number), node["round"], node["seats"], node["excluded"])
-            if found.accounts is None:
-                return None
-            tree.apply(RoundDrawn(found.accounts))
-            node = node["next"].get(sum(account in hostile for account in found.accounts))
+            node = node["next"].get(sum(account in hostile for account in accounts))
+            seated += accounts
             number += 1
-            if node is None:
-                return None
-        return node["money"]
+        return None if node is None else node["money"]
 
-    def keep(self, asked: list[Asked], money: Money, excluded: tuple[str, ...]) -> Money:
+    def keep(self, asked: list[Asked], money: Money) -> Money:
         node = self.root
         for draw in asked:
-            node.update(round=draw.round, seats=draw.seats, excluded=excluded)
+            node.update(round=draw.round, seats=draw.seats)
             node = node.setdefault("next", {}).setdefault(draw.hostile, {})
         node["money"] = money
         return money
@@ -529,7 +536,7 @@ def _moneys(
         money = memory.recall(arena, hostile, seed)
         if money is None:
             played, asked = run(arena, script, share, seed, scenario.preset, drawn=True)
-            money = memory.keep(asked, played, arena.excluded)
+            money = memory.keep(asked, played)
         if id(money) not in weighted:
             weighted[id(money)] = {name: rate * money[name] + (1 - rate) * spared[name] for name in PARTIES}
         found.append(weighted[id(money)])

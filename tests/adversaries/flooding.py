@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
+from lilypad_agents.protocol.deal import deal_from_offers
 from lilypad_agents.protocol.ids import NOBODY
 from lilypad_agents.protocol.lifecycle import Status
 from lilypad_agents.protocol.mediation import Phase
 from lilypad_agents.protocol.opening import Pair
-from tests.adversaries.arena import Game, GymCase, Part, Plan, Scenario, seed_of, truth
+from tests.adversaries.arena import HONEST, Game, GymCase, Part, Scenario, seed_of
 from tests.adversaries.cheating import honest_deal
+from tests.support.evm import Receipt
 from tests.support.panels import LAST_CALL, RIGHT
 from tests.support.world import COIN, PERIOD_BLOCKS
 
@@ -55,10 +58,10 @@ class Flood:
             if case.phase == Phase.QUEUED:
                 return
             self.waiting.popleft()
+            mine = case.truth == RIGHT
             for seat in range(len(case.seating.accounts)):
                 case.commit(seat, case.truth)
-                self.game.works("honest seats")
-            mine = case.truth == RIGHT
+                self.game.works(HONEST, 0 if mine else 1)  # a run of dust costs dust
             self.running[id(case)] = (case, case.now()[1] - STEP if mine else self.game.world.evm.timestamp)
 
     def _go_on(self, case: GymCase) -> None:
@@ -99,8 +102,6 @@ def dust_deals(game: Game, number: int) -> list[GymCase]:
 
 
 def _submitted(game: Game, pairs: list[Pair]) -> list[GymCase]:
-    from lilypad_agents.protocol.deal import deal_from_offers
-
     world = game.world
     world.open(*pairs, sender=world.challenger)
     found = []
@@ -116,7 +117,7 @@ def _submitted(game: Game, pairs: list[Pair]) -> list[GymCase]:
 class FloodCase(GymCase):
     """A case whose provider is the solver's account."""
 
-    def open(self, sender=None, exact=False):
+    def open(self, sender: Any = None, exact: bool = False) -> Receipt:
         return super().open(sender or self.world.solver, exact)
 
 
