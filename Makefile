@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 export LILYPAD_RPC_URL ?= http://127.0.0.1:8545
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup compile demo test test-python test-contracts bench bench-gas lint clean
+.PHONY: help setup compile demo test test-python test-contracts bench bench-gas lint clean gym
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## / : /' | column -t -s ':'
@@ -49,7 +49,10 @@ test-python:
 	@$(BIN)/python -m pytest -p no:ape_test -q tests/unit tests/agents tests/docs tests/e2e
 
 test-contracts:
-	@ape test tests/contracts $(wildcard tests/invariants) -q
+	@ape test tests/contracts tests/adversaries $(wildcard tests/invariants) -q
+
+gym: setup compile ## play every attack over all shares of hostile stake; ten minutes; docs/gym.md, bench/results/gym.json
+	@$(BIN)/python -m tests.adversaries.gym
 
 bench: setup compile bench-gas ## measure gas, latency and throughput; results in bench/results
 	@$(BIN)/python -m bench.latency

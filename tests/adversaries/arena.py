@@ -195,6 +195,7 @@ class Game:
     touched: dict[str, Account] = field(default_factory=dict)
     deals: list[Deal] = field(default_factory=list)
     funds: list[tuple[Any, PoolId]] = field(default_factory=list)
+    own_funds: list[tuple[str, Any, PoolId]] = field(default_factory=list)  # of pools that a party made for itself
     belongings: dict[str, list[Any]] = field(default_factory=dict)  # further accounts of a party
     running: GymCase | None = None  # for what happens inside a dispute
     before_draw: Callable[[Case], None] = lambda case: None  # when the seed is known, and the draw not yet made
@@ -365,6 +366,8 @@ class Game:
             )
         core, token = self.world.core, self.world.token
         found[FUND] = sum(core.fundOf(strategy, token, pool) for strategy, pool in self.funds)
+        for name, strategy, pool in self.own_funds:
+            found[name] += core.fundOf(strategy, token, pool)
         accruals = {(deal.module, deal.solver, deal.strategy, deal.pool) for deal in self.deals}
         found[FUND] += sum(core.accruedOf(token, *key)[2] for key in accruals)
         return found
@@ -394,6 +397,7 @@ class Bench:
 
 
 Vote = Callable[[Bench], str]
+Appellant = Callable[[Bench, Finding], str | None]  # who pays for the next size, by the name of PEOPLE
 
 
 def truth(bench: Bench) -> str:
@@ -425,7 +429,7 @@ class Plan:
     hostile: Vote = truth
     honest: Vote = truth
     opens: bool = True
-    appellant: Callable[[Bench, Finding], str | None] = rational
+    appellant: Appellant = rational
     knows: bool = False
 
 

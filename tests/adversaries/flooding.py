@@ -11,7 +11,7 @@ from lilypad_agents.protocol.ids import NOBODY
 from lilypad_agents.protocol.lifecycle import Status
 from lilypad_agents.protocol.mediation import Phase
 from lilypad_agents.protocol.opening import Pair
-from tests.adversaries.arena import HONEST, Game, GymCase, Part, Scenario, seed_of
+from tests.adversaries.arena import HONEST, Game, GymCase, Part, Play, Scenario, seed_of
 from tests.adversaries.cheating import honest_deal
 from tests.support.evm import Receipt
 from tests.support.panels import LAST_CALL, RIGHT
@@ -121,7 +121,7 @@ class FloodCase(GymCase):
         return super().open(sender or self.world.solver, exact)
 
 
-def flood(number: int):
+def flood(number: int) -> Play:
     """Only when its deal is drawn: that is when it pays."""
 
     def play(game: Game) -> None:

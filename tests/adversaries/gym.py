@@ -25,7 +25,7 @@ from tests.docs.markdown import ROOT
 SHARES = tuple(Fraction(per_cent, 100) for per_cent in (0, 10, 20, 24, 30, 40))
 QUARTER = Fraction(1, 4)
 SHOWN = Fraction(24, 100)  # the share whose balances the page shows
-SEEDS = 1_000
+SEEDS = 2_000
 PAGE, RESULTS = ROOT / "docs" / "gym.md", ROOT / "bench" / "results" / "gym.json"
 SCENARIOS = (
     *cheating.SCENARIOS, *withholding.SCENARIOS, *accusing.SCENARIOS, *draining.SCENARIOS, *machinery.SCENARIOS,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from lilypad_agents.protocol.mediation import Finding
-from tests.adversaries.arena import Bench, Game, Part, Plan, Scenario, Vote, captures, nobody
+from tests.adversaries.arena import Bench, Game, Part, Plan, Play, Scenario, Vote, captures, nobody
 from tests.adversaries.cheating import PROVIDER, honest_deal, unserved_alone
 from tests.support.panels import RIGHT, SERVED, UNAVAILABLE, UNSERVED
 
 
-def withholds(honest: Vote):
+def withholds(honest: Vote) -> Play:
     """The result is right, but who asks gets nothing."""
 
     def play(game: Game) -> None:
