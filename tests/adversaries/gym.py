@@ -170,9 +170,10 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="scenarios whose name has this word; writes nothing")
     parser.add_argument("--dry", action="store_true", help="write nothing")
     chosen = parser.parse_args(words)
+    commit = _commit()
     rows = measure([one for one in SCENARIOS if chosen.only in one.name], chosen.seeds)
     if not (chosen.only or chosen.dry):
-        found = as_json(rows, chosen.seeds, _commit())
+        found = as_json(rows, chosen.seeds, commit)
         RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         PAGE.write_text(page(found), encoding="utf-8")
     findings = [row.scenario.name for row in rows if row.is_finding]
