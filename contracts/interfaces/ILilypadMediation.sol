@@ -88,6 +88,7 @@ interface ILilypadMediation {
     event VersionMarked(VersionId indexed version, DealId indexed dealId, Finding finding, uint256 count);
 
     error LastCallOutOfBounds(uint256 lastCall, uint256 least, uint256 most);
+    error CoreMismatch(address found, address needed);
     error StrategyNotThis(DealId dealId, address strategy);
     error PoolMismatch(DealId dealId, PoolId found, PoolId needed);
     error SeatingMismatch(DealId dealId, uint8 round);

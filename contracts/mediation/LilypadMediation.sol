@@ -14,6 +14,7 @@ import {RoundWord, RoundWordLib} from "../types/RoundWord.sol";
 import {PoolTerms} from "../types/Terms.sol";
 import {Bill, DisputeMoney, Round} from "./DisputeMoney.sol";
 import {MediationRounds} from "./MediationRounds.sol";
+import {MediationState} from "./MediationState.sol";
 
 /// @title The panel strategy: how disputes end, and their money
 /// @dev Every unit that came in for a dispute goes out when it ends: by construction, the fund gets what nobody else does.
@@ -40,8 +41,9 @@ contract LilypadMediation is MediationRounds {
     }
 
     constructor(ILilypad core_, ILilypadStaking staking_, uint32 lastCall_)
-        MediationRounds(core_, staking_, lastCall_)
+        MediationState(core_, staking_, lastCall_)
     {
+        if (staking_.core() != core_) revert CoreMismatch(address(staking_.core()), address(core_));
         RESOLVER = ILilypadResolver(core_.resolver());
         // Pools' windows fit half of the limit; a quarter is left for queues.
         uint256 most = RESOLVER.parameters().mediationLimit / 4;
@@ -147,10 +149,12 @@ contract LilypadMediation is MediationRounds {
         }
         e.word = word;
         Round memory standing = round;
-        if (round.tallied) (round.finding,) = _finding(c.id, word);
-        // A void appeal leaves what stood before. A lone seat's word that called a panel does not stand.
-        else if (round.appellant != address(0)) standing = e.rounds[last - 1];
-        if (word.isIn(Phase.Due)) return;
+        if (round.tallied) {
+            (round.finding,) = _finding(c.id, word);
+            if (word.isIn(Phase.Due)) return; // a lone seat's word that calls a panel does not stand
+        } else if (round.appellant != address(0)) {
+            standing = e.rounds[last - 1]; // a void appeal leaves what stood before
+        }
         e.standing = standing.finding;
         if (e.standing == Finding.OtherDigest) (, e.right) = _finding(c.id, standing.word);
     }

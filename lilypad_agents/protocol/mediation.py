@@ -302,11 +302,9 @@ class DisputeEnd:
         if self.unwound or not self.rounds:
             return Finding.NONE
         last = self.rounds[-1]
-        if last.word.phase == Phase.DUE:
-            return Finding.NONE
-        if last.tallied or last.appellant == NOBODY:
-            return last.finding
-        return self.rounds[-2].finding
+        if last.tallied:
+            return Finding.NONE if last.word.phase == Phase.DUE else last.finding
+        return Finding.NONE if last.appellant == NOBODY else self.rounds[-2].finding
 
 
 @dataclass(frozen=True)

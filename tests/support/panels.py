@@ -290,7 +290,10 @@ class Case:
 
     def vote(self, *choices: str, opens: bool = True) -> Case:
         """A whole round, without redraws of seats that are replaced before: those that never commit stay empty."""
-        if self.phase == Phase.OPEN and opens:
+        if self.phase == Phase.OPEN:  # about delivery
+            if not opens:
+                self.pass_deadline()
+                return self
             self.name_data()
         self.commit_all(*choices)
         if self.phase == Phase.DUE and self.word.phase == Phase.COMMIT:
