@@ -55,7 +55,7 @@ interface ILilypadStaking {
     event OperatorSet(address indexed account, address indexed operator);
 
     error PoolUnverified();
-    error StrategyOnly(PoolId pool, address strategy, address caller);
+    error PoolStrategyOnly(PoolId pool, address strategy, address caller);
     error MembershipUnproved(PoolId pool, address account);
     error StakeInsufficient(PoolId pool, address account, uint256 has, uint256 needed);
     error StakeBelowSeat(PoolId pool, uint256 stake, uint256 seatStake);
@@ -80,7 +80,7 @@ interface ILilypadStaking {
     /// never stays below one seat's. Counts at once when the tree is not frozen, else from {applyPending} on. Emits {Staked}.
     /// Reverts with PoolUnverified (no strategy or no seat stake), MembershipUnproved, StakeBelowSeat, PoolFull (2^63 seat stakes),
     /// and with the core's TokenDeliveredLess, LedgerFull, AmountZero.
-    /// @dev Calls the token: UNTRUSTED, under the lock, before anything else changes.
+    /// @dev Calls the token: UNTRUSTED, before anything is read or changed here.
     function stake(PoolTerms calldata pool, uint96 amount, bytes32[] calldata proof) external;
 
     /// @notice `amount` of the caller's stake leaves the draws, stays slashable for seats drawn before, and can be withdrawn after
@@ -93,17 +93,18 @@ interface ILilypadStaking {
     /// Reverts with NothingToWithdraw, UnbondingNotOver, StakeBacksSeats.
     function withdraw(PoolTerms calldata pool, address account) external;
 
-    /// @notice Lets `operator` (0: nobody any more) commit, reveal and appeal for the caller's seats, in every pool. Emits {OperatorSet}.
+    /// @notice Lets `operator` (0: nobody any more) commit, reveal and appeal for the caller's seats, in every pool. Emits
+    /// {OperatorSet}.
     function setOperator(address operator) external;
 
-    /// @notice Up to `most` steps of work that is due: steps over cancelled rounds in front of the queue, then applies pending changes
-    /// to the tree, if it is not frozen. Anyone may call. Cost grows with `most`. Emits {WeightApplied}.
+    /// @notice Up to `most` steps of work that is due: steps over cancelled rounds in front of the queue, then applies
+    /// pending changes to the tree, if it is not frozen. Anyone may call. Cost grows with `most`. Emits {WeightApplied}.
     function applyPending(PoolTerms calldata pool, uint256 most) external;
 
-    /// @notice Draws, as if it were wanted, a round that was cancelled after its period had begun, or that was queued longer than the
-    /// unbonding time ago (its dispute is over by then), and releases its seats at once. Postponed to a period that has not
-    /// begun, now or with one in front of it, it leaves the queue. Anyone may call, when it is next. Arguments, events and errors as in {draw}; {SeatReleased},
-    /// {RoundCancelled}; TicketWanted when it is neither.
+    /// @notice Draws, as if it were wanted, a round that was cancelled after its period had begun, or that was queued
+    /// longer than the unbonding time ago (its dispute is over by then), and releases its seats at once. Postponed to a
+    /// period that has not begun, now or with one in front of it, it leaves the queue. Anyone may call, when it is next.
+    /// Arguments, events and errors as in {draw}; {SeatReleased}, {RoundCancelled}; TicketWanted when it is neither.
     function drawCancelled(
         PoolTerms calldata pool,
         uint256 ticket,
@@ -123,12 +124,12 @@ interface ILilypadStaking {
         external
         returns (uint256 ticket);
 
-    /// @notice Draws the round that is next in the queue, with what {queueRound} was told about it. Seat `s` goes to the leaf on which
-    /// `keccak256(abi.encode(seed, round, s, try))` modulo the tree's root falls (four tries). A try fails on an excluded
-    /// account and on one whose whole weight is in open seats. Postponed: to the next period when a seat's tries failed; to
-    /// the period after the running one when too many seats are open (that cannot change before), or when the seed is lost.
-    /// Too many: more than half of the capacity, and more than four, and not only this round's.
-    /// Emits {RoundDrawn} or {RoundPostponed}. Reverts with TicketNotNext, TicketMismatch, TicketCancelled, and with SeedPending
+    /// @notice Draws the round that is next in the queue, with what {queueRound} was told about it. Seat `s` goes to the
+    /// leaf on which `keccak256(abi.encode(seed, round, s, try))` modulo the tree's root falls (four tries). A try fails on
+    /// an excluded account and on one whose whole weight is in open seats. Postponed: to the next period when a seat's
+    /// tries failed; to the period after the running one when too many seats are open (that cannot change before), or when
+    /// the seed is lost. Too many: more than half of the capacity, and more than four, and not only this round's. Emits
+    /// {RoundDrawn} or {RoundPostponed}. Reverts with TicketNotNext, TicketMismatch, TicketCancelled, and with SeedPending
     /// while the seed is not known. Cost grows with `seats`.
     /// @return result Whether the seats are there.
     /// @return accounts One account a seat; empty when Postponed.
@@ -136,9 +137,9 @@ interface ILilypadStaking {
         external
         returns (DrawResult result, address[] memory accounts);
 
-    /// @notice Takes a round that is no longer wanted out of the queue, wherever it stands. Once its period has begun it takes its turn
-    /// nevertheless, without the strategy ({drawCancelled}). Does nothing to a ticket that has left the queue.
-    /// Emits {RoundCancelled}.
+    /// @notice Takes a round that is no longer wanted out of the queue, wherever it stands. Once its period has begun it
+    /// takes its turn nevertheless, without the strategy ({drawCancelled}). Does nothing to a ticket that has left the
+    /// queue. Emits {RoundCancelled}.
     function cancelRound(PoolTerms calldata pool, uint256 ticket) external;
 
     /// @notice Ends seats: unlocks one seat's stake for each entry and takes `losses[i]` of it, at most one seat's stake.

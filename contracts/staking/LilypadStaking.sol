@@ -3,7 +3,6 @@ pragma solidity ^0.8.24;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {ILilypad} from "../interfaces/ILilypad.sol";
 import {ILilypadPayments} from "../interfaces/ILilypadPayments.sol";
@@ -16,7 +15,7 @@ import {RoundQueue} from "./RoundQueue.sol";
 
 /// @title Pools of staked mediators
 /// @dev For each token: the sum of `held` over all pools <= this contract's free credit in the core.
-contract LilypadStaking is RoundQueue, ReentrancyGuardTransient {
+contract LilypadStaking is RoundQueue {
     using SafeERC20 for IERC20;
 
     /// @dev Waiting changes that queueing a round applies on the way.
@@ -39,12 +38,13 @@ contract LilypadStaking is RoundQueue, ReentrancyGuardTransient {
     // ---- stakers
 
     /// @inheritdoc ILilypadStaking
-    function stake(PoolTerms calldata pool, uint96 amount, bytes32[] calldata proof) external nonReentrant {
+    function stake(PoolTerms calldata pool, uint96 amount, bytes32[] calldata proof) external {
         PoolId id = _idOf(pool);
         if (pool.members != 0) {
             bytes32 leaf = keccak256(abi.encode(keccak256(abi.encode(msg.sender))));
             if (!MerkleProof.verifyCalldata(proof, pool.members, leaf)) revert MembershipUnproved(id, msg.sender);
         }
+        // Nothing is read before the token was called and nothing calls it afterwards, so its calling back does no harm.
         _pull(pool.token, amount);
         Account storage account = _accounts[id][msg.sender];
         uint96 staked = account.staked + amount;
@@ -197,16 +197,13 @@ contract LilypadStaking is RoundQueue, ReentrancyGuardTransient {
 
     function _onlyStrategy(PoolTerms calldata pool) private view returns (PoolId id) {
         id = _idOf(pool);
-        if (msg.sender != pool.strategy) revert StrategyOnly(id, pool.strategy, msg.sender);
+        if (msg.sender != pool.strategy) revert PoolStrategyOnly(id, pool.strategy, msg.sender);
     }
 
-    /// @dev Moves tokens from the caller into this contract's credit. The core credits exactly `amount` or reverts.
+    /// @dev Moves tokens from the caller into this contract's credit. The core measures what arrives there, and credits exactly
+    /// `amount` or reverts.
     function _pull(address token, uint256 amount) private {
-        uint256 before = IERC20(token).balanceOf(address(this));
         IERC20(token).safeTransferFrom(msg.sender, address(this), amount); // UNTRUSTED
-        uint256 balance = IERC20(token).balanceOf(address(this));
-        uint256 received = balance > before ? balance - before : 0;
-        if (received != amount) revert ILilypadPayments.TokenDeliveredLess(token, amount, received);
         // Once for each token: this contract holds tokens only inside this function, and only its own call deposits them.
         if (IERC20(token).allowance(address(this), address(core)) < amount) {
             IERC20(token).forceApprove(address(core), type(uint256).max);

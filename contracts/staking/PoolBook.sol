@@ -25,18 +25,17 @@ abstract contract PoolBook is ILilypadStaking {
         uint32 freeLeaf; // first of the leaves that were given back, chained; 0: none
         uint64 pendingNext; // first of the accounts that wait to be applied
         uint64 pendingEnd;
-        uint8 depth; // levels of the tree; 0 until somebody stakes
     }
 
-    /// @dev What an account has in a pool. Amounts in smallest units, time in seconds.
+    /// @dev What an account has in a pool. Amounts in smallest units, time in seconds. Stakes and draws use the first word only.
     struct Account {
         uint96 staked; // counts in draws, or will
-        uint96 unbonding; // does not count, or will not
-        uint40 withdrawableAt; // when `unbonding` may leave
-        uint24 drawn; // seats that count as open in draws
         uint32 leaf; // 0: none
+        uint24 drawn; // seats that count as open in draws
         uint24 released; // of `drawn`, ended while the tree was frozen
         bool pending; // waits in the list of changes
+        uint40 withdrawableAt; // when `unbonding` may leave
+        uint96 unbonding; // does not count, or will not
     }
 
     mapping(PoolId => Pool) internal _pools;
@@ -85,7 +84,7 @@ abstract contract PoolBook is ILilypadStaking {
         uint256 leaf = account.leaf;
         if (leaf == 0 && weight != 0) leaf = _takeLeaf(id, who);
         if (leaf != 0) {
-            _trees[id].set(pool.depth, leaf, weight);
+            _trees[id].set(_depth(pool), leaf, weight);
             if (weight == 0) _giveLeaf(id, who, leaf);
         }
         emit WeightApplied(id, who, leaf, weight);
@@ -97,14 +96,9 @@ abstract contract PoolBook is ILilypadStaking {
         if (leaf != 0) {
             pool.freeLeaf = uint32(_leaves[id][leaf]);
         } else {
+            uint256 depth = _depth(pool);
             leaf = ++pool.leaves;
-            uint256 depth = pool.depth;
-            if (depth == 0) {
-                pool.depth = 1;
-            } else if (leaf >> 2 * depth != 0) {
-                _trees[id].grow(depth);
-                pool.depth = uint8(depth + 1);
-            }
+            if (leaf >> 2 * depth != 0) _trees[id].grow(depth);
         }
         _leaves[id][leaf] = uint160(who);
         _accounts[id][who].leaf = uint32(leaf);
@@ -146,8 +140,16 @@ abstract contract PoolBook is ILilypadStaking {
     // ---- views
 
     function _capacity(PoolId id) internal view returns (uint256) {
-        uint256 depth = _pools[id].depth;
-        return depth == 0 ? 0 : _trees[id].total(depth);
+        return _trees[id].total(_depth(_pools[id]));
+    }
+
+    /// @dev Levels of the tree, so that all leaves given out, and leaf 0, have room.
+    function _depth(Pool storage pool) internal view returns (uint256 depth) {
+        uint256 leaves = pool.leaves;
+        do {
+            depth++;
+            leaves >>= 2;
+        } while (leaves != 0);
     }
 
     function _weight(PoolId id, address who) internal view returns (uint256) {

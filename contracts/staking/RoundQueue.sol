@@ -148,7 +148,7 @@ abstract contract RoundQueue is PoolBook {
         returns (address[] memory accounts)
     {
         SumTree storage tree = _trees[id];
-        uint256 depth = _pools[id].depth;
+        uint256 depth = _depth(_pools[id]);
         uint256 root = tree.total(depth);
         accounts = new address[](seats);
         for (uint256 seat = 0; seat < seats; seat++) {
@@ -222,7 +222,7 @@ abstract contract RoundQueue is PoolBook {
         return PERIOD_BLOCKS == 0 ? RANDOMNESS.currentPeriod() : uint32(block.number / PERIOD_BLOCKS);
     }
 
-    /// @dev For the queue's view: next ticket, end, and the period whose seed draws it; with an empty queue that of a round queued now.
+    /// @dev For the view: next ticket, end, and the period whose seed draws the next; with an empty queue, of a round queued now.
     function _queueState(PoolId id) internal view returns (uint256 next, uint256 end, uint256 period) {
         Pool storage pool = _pools[id];
         next = _front(id);

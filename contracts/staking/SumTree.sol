@@ -31,16 +31,14 @@ library SumTreeLib {
     function set(SumTree storage tree, uint256 depth, uint256 leaf, uint256 weight) internal {
         uint256 before = weightOf(tree, leaf);
         if (weight == before) return;
-        uint256 index = leaf;
-        for (uint256 level = 0; level < depth; level++) {
-            uint256 shift = (index & 3) << 6;
-            index >>= 2;
-            uint256 key = _key(level, index);
-            uint256 word = tree.words[key];
-            // Safe: a lane above the leaf is at least the leaf's old weight, and every sum stays below 2^64.
-            unchecked {
-                uint256 lane = (word >> shift & LANE) + weight - before;
-                tree.words[key] = word & ~(LANE << shift) | lane << shift;
+        // Safe: a lane above the leaf is at least the leaf's old weight, and every sum stays below 2^64, so that adding the
+        // difference, modulo 2^256 and shifted to the lane, leaves the other lanes as they were.
+        unchecked {
+            uint256 change = weight - before;
+            for (uint256 level = 0; level < depth; level++) {
+                uint256 shift = (leaf & 3) << 6;
+                leaf >>= 2;
+                tree.words[_key(level, leaf)] += change << shift;
             }
         }
     }

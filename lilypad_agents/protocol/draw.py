@@ -9,10 +9,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import accumulate
+from typing import Any
 
 from lilypad_agents.protocol.errors import FieldInvalid
 from lilypad_agents.protocol.ids import Address, Bytes32, keccak256
@@ -46,6 +47,18 @@ class SeatReleased:
 
 
 PoolEvent = WeightApplied | RoundDrawn | SeatReleased
+
+
+def pool_event(name: str, arguments: Mapping[str, Any]) -> PoolEvent | None:
+    """An event of LilypadStaking as it decodes (Solidity names); None for those that change no draw."""
+    match name:
+        case "WeightApplied":
+            return WeightApplied(arguments["account"], arguments["leaf"], arguments["weight"])
+        case "RoundDrawn":
+            return RoundDrawn(tuple(arguments["seats"]))
+        case "SeatReleased":
+            return SeatReleased(arguments["account"])
+    return None
 
 
 class Outcome(Enum):
@@ -124,7 +137,8 @@ class PoolTree:
     @property
     def capacity(self) -> int:
         """Seats that could be open in all: the root of the tree."""
-        return sum(weight for _, weight in self.leaves.values())
+        _, sums = self._summed()
+        return sums[-1] if sums else 0
 
     @property
     def open_seats(self) -> int:
@@ -133,14 +147,18 @@ class PoolTree:
 
     def find(self, point: int) -> tuple[int, Address, int]:
         """The leaf that covers `point`, its account and weight. Raises FieldInvalid for a point outside the tree."""
+        order, sums = self._summed()
+        if not sums or not 0 <= point < sums[-1]:
+            raise FieldInvalid("tree", "point", f"{point} is not below the root {self.capacity}")
+        leaf = order[bisect_right(sums, point)]
+        return (leaf, *self.leaves[leaf])
+
+    def _summed(self) -> tuple[list[int], list[int]]:
+        """The leaves in order and their running sums, kept until a weight changes."""
         if self._sums is None:
             order = sorted(self.leaves)
             self._sums = (order, list(accumulate(self.leaves[leaf][1] for leaf in order)))
-        order, sums = self._sums
-        if not sums or not 0 <= point < sums[-1]:
-            raise FieldInvalid("tree", "point", f"{point} is not below the root {sums[-1] if sums else 0}")
-        leaf = order[bisect_right(sums, point)]
-        return (leaf, *self.leaves[leaf])
+        return self._sums
 
 
 def weight_of(stake: Amount, seat_stake: Amount) -> int:

@@ -9,11 +9,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from lilypad_agents.protocol.draw import PoolTree, RoundDrawn, SeatReleased, WeightApplied
+from lilypad_agents.protocol.draw import PoolTree, pool_event
 from lilypad_agents.protocol.ids import NOBODY, ZERO, keccak256
+from lilypad_agents.protocol.rounds import RoundQueue
 from lilypad_agents.protocol.terms import PoolTerms
 from tests.support.evm import Account, Contract, Evm, Receipt
 from tests.support.world import COIN, PERIOD_BLOCKS, World, build_world
@@ -43,6 +44,7 @@ class StakingSite:
     strategy: Account
     pool: PoolTerms
     twins: dict[bytes, PoolTree] = field(default_factory=dict)
+    queues: dict[bytes, RoundQueue] = field(default_factory=dict)
 
     @property
     def evm(self) -> Evm:
@@ -92,7 +94,7 @@ class StakingSite:
         return self.note(receipt).value
 
     def cancel(self, ticket: int) -> Receipt:
-        return self.staking.cancelRound(self.pool, ticket, sender=self.strategy)
+        return self.note(self.staking.cancelRound(self.pool, ticket, sender=self.strategy))
 
     def release(self, accounts: Sequence[Any], losses: Sequence[int] | None = None) -> int:
         losses = [0] * len(accounts) if losses is None else losses
@@ -150,25 +152,22 @@ class StakingSite:
         for log in receipt.logs:
             if log.address != self.staking.address or "pool" not in log.args:
                 continue
-            tree = self.twins.setdefault(log.args["pool"], PoolTree())
-            if log.name == "WeightApplied":
-                tree.apply(WeightApplied(log.args["account"], log.args["leaf"], log.args["weight"]))
-            elif log.name == "RoundDrawn":
-                tree.apply(RoundDrawn(tuple(log.args["seats"])))
-            elif log.name == "SeatReleased":
-                tree.apply(SeatReleased(log.args["account"]))
+            if event := pool_event(log.name, log.args):
+                self.twins.setdefault(log.args["pool"], PoolTree()).apply(event)
+            if log.args["pool"] in self.queues:
+                self.queues[log.args["pool"]].apply(log.name, log.args)
         return receipt
 
 
-def build_staking(stakers: int = 0, seats: int = 10, **terms: Any) -> StakingSite:
-    """A fresh chain with a pool; `stakers` accounts "staker 0", "staker 1"... hold `seats` seat stakes each."""
-    world = build_world()
+def build_staking(stakers: int = 0, seats: int = 10, world: World | None = None) -> StakingSite:
+    """A pool, on a fresh chain unless told; `stakers` accounts "staker 0", "staker 1"... hold `seats` seat stakes each."""
+    world = world or build_world()
     strategy = world.evm.account("strategy")
     staking = world.evm.deploy("LilypadStaking", world.core, UNBONDING)
     pool = PoolTerms(
         strategy.address, world.token.address, COIN // 1_000, SEAT, 10 * COIN, ZERO, 12, 8, 12, ZERO,
     )  # fmt: skip
-    site = StakingSite(world, staking, strategy, replace(pool, **terms))
+    site = StakingSite(world, staking, strategy, pool)
     for number in range(stakers):
         site.stake(site.account(f"staker {number}"), seats * SEAT)
     return site

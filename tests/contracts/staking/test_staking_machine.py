@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from lilypad_agents.protocol.draw import PoolTree, draw_round
+from lilypad_agents.protocol.rounds import RoundQueue
 from lilypad_agents.protocol.ids import NOBODY
 from tests.support.evm import Reverted
 from tests.support.pool_model import LOST, NOT_KNOWN, PoolModel, Refused
@@ -52,6 +53,7 @@ class StakingMachine(RuleBasedStateMachine):
         self.site = _site()
         self.checkpoint = self.site.evm.checkpoint()
         self.site.twins[self.site.pool.id] = PoolTree()
+        self.site.queues[self.site.pool.id] = RoundQueue()
         self.addresses = {person: self.site.account(person).address for person in PEOPLE}
         self.names = {address: person for person, address in self.addresses.items()}
         self.seeds: dict[int, bytes | str] = {}
@@ -237,8 +239,14 @@ class StakingMachine(RuleBasedStateMachine):
         assert (held, drawn, capacity) == (model.held, model.drawn, sum(weight for _, weight in tree))
         assert site.free(site.staking) == held + self.given
         assert tuple(site.staking.pendingOf(site.pool.id)) == (model.frozen, len(model.waiting))
-        front, end, _ = site.staking.queueOf(site.pool.id)
+        front, end, period = site.staking.queueOf(site.pool.id)
         assert (front, end) == (model.front(), len(model.tickets))
+        following = site.queues[site.pool.id]
+        assert following.period == (None if front == end else period)
+        if following.front is not None:
+            state = model.tickets[front].state
+            assert (following.front.ticket, following.front.unwanted) == (front, state == "cancelled")
+            assert (following.front.seats, following.front.round) == (model.tickets[front].seats, model.tickets[front].round)
         assert (site.twin.capacity, site.twin.open_seats) == (capacity, drawn)
         # A tree that stays frozen stays as it is.
         if model.frozen and self.frozen_tree is not None:

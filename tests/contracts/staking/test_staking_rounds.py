@@ -38,13 +38,13 @@ def test_strategy_functions__called_by_others__refused(site: StakingSite, staker
     pool, staking = site.pool, site.staking
     for stranger in (stakers[0], site.world.creator):
         who = {"pool": pool.id, "strategy": site.strategy.address, "caller": stranger.address}
-        with expect_revert("StrategyOnly", **who):
+        with expect_revert("PoolStrategyOnly", **who):
             staking.queueRound(pool, name("a"), 1, EXCLUDE_NOBODY, sender=stranger)
-        with expect_revert("StrategyOnly", **who):
+        with expect_revert("PoolStrategyOnly", **who):
             staking.draw(pool, 0, name("a"), 1, EXCLUDE_NOBODY, sender=stranger)
-        with expect_revert("StrategyOnly", **who):
+        with expect_revert("PoolStrategyOnly", **who):
             staking.cancelRound(pool, 0, sender=stranger)
-        with expect_revert("StrategyOnly", **who):
+        with expect_revert("PoolStrategyOnly", **who):
             staking.releaseSeats(pool, [], [], sender=stranger)
 
 

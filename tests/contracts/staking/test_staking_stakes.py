@@ -156,17 +156,22 @@ def test_stake__token_without_answers__works(site: StakingSite, newcomer: Accoun
 
 
 def test_stake__token_calls_back__counts_each_stake_once(site: StakingSite, newcomer: Account) -> None:
-    """A second stake in the middle of the first is refused; what else the hook does meets a state without the new stake."""
+    """A stake in the middle of another counts for itself; before that, the pool is as if the first had not begun."""
     token = site.evm.deploy("HookToken")
     pool = replace(site.pool, token=token.address, strategy=token.address)
     site.fund(newcomer, 10 * SEAT, token)
-    again = site.staking.calldata("stake", pool, SEAT, [])
+    token.mint(token, SEAT)
     queue = site.staking.calldata("queueRound", pool, b"\1" * 32, 1, [NOBODY] * 4)
-    token.arm([(site.staking.address, again), (site.staking.address, queue)])
-    site.staking.stake(pool, SEAT, [], sender=newcomer)
-    assert not any(ending.ok for ending in token.endings())
-    assert site.staking.poolOf(pool.id) == (SEAT, 0, 1)
-    assert site.world.core.accountOf(token, site.staking)[0] == SEAT
+    approve = token.calldata("approve", site.staking.address, SEAT)
+    again = site.staking.calldata("stake", pool, SEAT, [])
+    token.arm([(site.staking.address, queue), (token.address, approve), (site.staking.address, again)])
+    site.staking.stake(pool, 3 * SEAT, [], sender=newcomer)
+    # Both legs of the outer transfer run the hooks; in the second one the inner stake and its seat are there.
+    assert [ending.ok for ending in token.endings()] == [False, True, True, True, True, False]
+    assert site.staking.stakeOf(pool.id, newcomer)[0] == 3 * SEAT
+    assert site.staking.stakeOf(pool.id, token)[0] == SEAT
+    assert site.staking.poolOf(pool.id) == (4 * SEAT, 0, 4)
+    assert site.world.core.accountOf(token, site.staking)[0] == 4 * SEAT
 
 
 # ---- unbonding
