@@ -19,7 +19,8 @@ from fractions import Fraction
 from typing import Any
 
 from tests.adversaries import accusing, cheating, draining, flooding, machinery, withholding
-from tests.adversaries.arena import PARTIES, VALUE, Arena, Estimate, Memory, Scenario, estimate
+from tests.adversaries.arena import PARTIES, VALUE, Arena, Scenario
+from tests.adversaries.estimate import Estimate, Memory, estimate
 from tests.docs.markdown import ROOT
 
 SHARES = tuple(Fraction(per_cent, 100) for per_cent in (0, 10, 20, 24, 30, 40))

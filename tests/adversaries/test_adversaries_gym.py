@@ -11,11 +11,13 @@ from functools import lru_cache
 
 import pytest
 
-from tests.adversaries.arena import HOSTILE, RIGHT, VALUE, Arena, Memory, Part, Scenario, estimate, run, seed_of
+from tests.adversaries.arena import HOSTILE, VALUE, Arena, Part, Scenario, seed_of
 from tests.adversaries.cheating import PROVIDER, alone, honest_deal, skip_work
-from tests.adversaries.flooding import FLOODERS, flood
+from tests.adversaries.estimate import Memory, estimate, run
+from tests.adversaries.flooding import DUST, FLOODERS, flood
 from tests.adversaries.gym import RESULTS, SCENARIOS
 from tests.adversaries.withholding import unserved_alone
+from tests.support.panels import RIGHT
 
 NOBODY_HOSTILE, FIFTH = Fraction(0), Fraction(1, 5)
 QUICK = [one for one in SCENARIOS if "dust" not in one.name]
@@ -84,5 +86,7 @@ def test_flood__of_a_pool_of_24_seats__is_judged_as_far_as_the_pool_reaches() ->
     scenario = Scenario("", "", "", FLOODERS, (Part(flood(10)),), lottery=True, by_share=False, mediators=6)
     money, _ = run(Arena(6), scenario.parts[0].play, NOBODY_HOSTILE, 0, "standard", drawn=True)
     assert money["provider"] == -15 * VALUE
-    assert money["challenger"] + money["solver"] == -10 * 3 * VALUE // 1_000
+    floor = VALUE // 1_000
+    premium, protocol_fee = floor * 11 // 10_000, DUST // 100  # of a tenth of a per cent of audits, and one per cent
+    assert money["challenger"] + money["solver"] == -10 * (3 * floor + premium + protocol_fee)
     assert money[HOSTILE] == 0
