@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 export LILYPAD_RPC_URL ?= http://127.0.0.1:8545
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup compile demo demo-cheat demo-cheat-seeds test test-python test-contracts bench bench-gas lint clean
+.PHONY: help setup compile demo demo-cheat demo-cheat-seeds test test-python test-contracts gym assure-static bench bench-gas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## / : /' | column -t -s ':'
@@ -55,7 +55,19 @@ test-python:
 	@$(BIN)/python -m pytest -p no:ape_test -q tests/unit tests/agents tests/docs tests/e2e
 
 test-contracts:
-	@ape test tests/contracts $(wildcard tests/invariants) -q
+	@ape test tests/contracts tests/adversaries $(wildcard tests/invariants) -q
+
+gym: setup compile ## play every attack over all shares of hostile stake; ten minutes; docs/gym.md, bench/results/gym.json
+	@$(BIN)/python -m tests.adversaries.gym
+
+assure-static: setup .cache/assure.done ## slither over the contracts; fails on a finding of medium or higher without a reason
+	@$(BIN)/python -m tests.assurance.static_analysis
+
+.cache/assure.done: requirements-assure.lock .cache/python.done
+	@echo "setup: analysers, in an environment of their own"
+	@test -x .venv-assure/bin/python || $(PYTHON) -m venv .venv-assure
+	@.venv-assure/bin/python -m pip install -q --no-deps -r requirements-assure.lock
+	@touch $@
 
 bench: setup compile bench-gas ## measure gas, latency and throughput; results in bench/results
 	@$(BIN)/python -m bench.latency
@@ -66,4 +78,4 @@ bench-gas:
 	@$(BIN)/python -m bench.gas
 
 clean: ## remove what setup and tests made, but not the devnet's data
-	rm -rf $(VENV) node_modules .ape .build .solc .cache contracts/.cache
+	rm -rf $(VENV) .venv-assure node_modules .ape .build .solc .cache contracts/.cache

@@ -20,6 +20,7 @@ from lilypad_agents.cli.output import Output
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "run": ("run", "run", "Run a job: quote, sign, wait, verify, pay."),
     "quote": ("quote", "quote", "Show what a job would cost, and why; signs and sends nothing."),
+    "economics": ("economics", "economics", "Show whether honesty pays under given terms, and from which hostile stake on not."),
     "job": ("job", "job", "List, show, resume, fetch, accept, challenge or cancel your jobs."),
     "module": ("module", "module", "Look at modules, run them here, write and publish your own."),
     "list": ("list", "list_", "Keep a curated list of modules, or look at one."),
