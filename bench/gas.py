@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from bench import gas_jobs, gas_mediation, gas_modules, gas_staking
 from bench.gas_world import ROOT, World, world
+from lilypad_agents.chain.deployment_plan import CONTRACTS
 from lilypad_agents.protocol.deal import Deal
 from lilypad_agents.protocol.opening import Pair, opening_of, openings_of, settlements_of, waived_at_once
 
@@ -168,24 +171,39 @@ def _distinct(place: World) -> list[Pair]:
     ]
 
 
+def measure_parts() -> tuple[dict[str, int], dict[str, Any]]:
+    """Figures of the other contracts: modules on a chain, the rest in an EVM of this process; and calls of disputes."""
+    anvil, place = world("cancun")
+    try:
+        figures = gas_modules.measure(place)
+    finally:
+        anvil.stop()
+    disputes, calls = gas_mediation.measure()
+    return figures | gas_staking.measure() | disputes | gas_jobs.measure(), calls
+
+
 def main() -> None:
     cancun, calls = measure("cancun")
     prague, _ = measure("prague")
+    parts, dispute_calls = measure_parts()
+    cancun |= parts
+    targets = TARGETS | gas_modules.TARGETS | gas_staking.TARGETS | gas_mediation.TARGETS | gas_jobs.TARGETS
     sizes = {
         name: json.loads((ROOT / "lilypad_agents/chain/abi" / f"{name}.json").read_text())["runtimeBytes"]
-        for name in ("Lilypad", "LilypadResolver", "LilypadToken", "LilypadModules", "LilypadUsers", "BlockHashRandomness")
+        for name in CONTRACTS
     }
     report = {
-        "about": "gas by receipts of anvil --hardfork cancun; prague beside it; make bench-gas repeats it",
+        "about": "gas by receipts of anvil --hardfork cancun, prague beside it; draws, disputes and jobs of contracts in an EVM in this process; make bench-gas repeats it",
         **cancun,
         "prague": prague,
-        "targets": TARGETS,
+        "targets": targets,
         "calls": calls,
+        "dispute_calls": dispute_calls,
         "code_size_bytes": sizes,
     }
     Path(ROOT / "bench/results").mkdir(exist_ok=True)
     (ROOT / "bench/results/gas.json").write_text(json.dumps(report, indent=2) + "\n")
-    for name, target in TARGETS.items():
+    for name, target in targets.items():
         print(f"{name:28} {cancun[name]:>9,}  target {target:>9,}  {'ok' if cancun[name] <= target else 'OVER'}")
 
 
