@@ -110,6 +110,10 @@ class MediatorAgent:
         self._unfinished = False
         return made > 0
 
+    def sandbox_tested(self, holds: bool) -> None:
+        """From here on jobs are run, where the sandbox holds; also while no block comes. Any thread may call."""
+        self.tested, self._unfinished = holds, True
+
     def stop(self) -> None:
         """Ends runs and threads; seats go on with the next start."""
         self.evidence.close()

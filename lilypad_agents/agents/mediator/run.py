@@ -150,6 +150,6 @@ def _test_sandbox(agent: MediatorAgent, loop: AgentLoop) -> None:
     agent.context.log(
         "sandbox_tested", alert=bool(failed), failed=[f"{check.id} {check.title}: {check.detail}" for check in failed]
     )
-    agent.tested = not failed
+    agent.sandbox_tested(not failed)
     agent.context.health.set("sandbox", f"{len(failed)} checks of the sandbox fail" if failed else None)
     loop.wake()

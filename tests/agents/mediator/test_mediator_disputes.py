@@ -214,3 +214,53 @@ def test_seed__lost_before_the_draw__the_round_takes_a_later_one_and_nobody_sits
     assert court.status(case) is Status.MEDIATION_ACCEPTED
     assert len(court.events("SeatsDrawn", case)) == 1
     assert len(court.pool_events("RoundPostponed")) == 1
+
+
+def test_draw__undone_by_a_reorganisation__other_seats_sit_and_each_votes_once(court: Court) -> None:
+    """flt:F28 Blocks vanish between draw and reveal, the seed is another one, and the round ends all the same."""
+    mediators = [court.mediator(seats=10) for _ in range(3)]
+    case = court.submitted("reorganised")
+    court.challenge(case)
+    court.until(lambda: bool(court.events("RoundQueued", case)))
+    rpc = court.network.rpc
+    snapshot = rpc.request("evm_snapshot")
+    court.until(lambda: bool(court.events("Committed", case)))
+    before = court.events("SeatsDrawn", case)[0]["seating"].accounts
+    assert rpc.request("evm_revert", snapshot)
+    court.pass_time(1)  # the blocks that follow have other hashes
+    assert not court.events("SeatsDrawn", case)
+    court.finish(case)
+    assert court.status(case) is Status.MEDIATION_ACCEPTED
+    after = court.events("SeatsDrawn", case)[0]["seating"].accounts
+    assert len(before) == len(after) == 3
+    assert [vote["vote"] for vote in court.events("Revealed", case)] == [case.opened.digest] * 3
+    assert not any(mediator.lines.named("vote_lost") for mediator in mediators)
+
+
+def test_dispute__nobody_was_there_until_its_limit__is_ended_and_unwound(court: Court) -> None:
+    """beh:E3 beh:E7 No fault; locks and fees go back, and nobody loses a stake."""
+    mediator = court.mediator()
+    case = court.submitted("forgotten")
+    court.challenge(case)
+    court.until(lambda: bool(court.events("SeatsDrawn", case)))
+    court.end(mediator)
+    court.pass_time(700)
+    court.start(mediator)
+    court.until(lambda: bool(court.events("DisputeUnwound", case)))
+    assert court.status(case) is Status.NO_FAULT
+    assert int(court.staking.call("stakeOf", court.pool.id, mediator.account)[3]) == 0  # no seat is open
+    court.until(lambda: mediator.life is not None and not mediator.life.agent.disputes)
+
+
+def test_disputes__twenty_at_once__are_drawn_in_their_order_and_all_end(court: Court) -> None:
+    """beh:E7 beh:D13 Three mediators share the steps; no round is asked for or drawn twice."""
+    for _ in range(3):
+        court.mediator(seats=200)
+    cases = [court.submitted("many") for _ in range(20)]
+    for case in cases:
+        court.challenge(case)
+    court.finish(*cases)
+    assert {court.status(case) for case in cases} == {Status.MEDIATION_ACCEPTED}
+    queued = {int(event["topics"][3], 16) for event in court.pool_events("RoundQueued")}
+    drawn = [int(event["topics"][3], 16) for event in court.pool_events("RoundDrawn")]
+    assert drawn == sorted(queued) and len(drawn) == 20
