@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 export LILYPAD_RPC_URL ?= http://127.0.0.1:8545
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup compile demo demo-cheat demo-cheat-seeds test test-python test-contracts gym assure-static bench bench-gas clean
+.PHONY: help setup compile demo demo-cheat demo-cheat-seeds test test-processes test-in-process gym assure-static bench bench-gas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## / : /' | column -t -s ':'
@@ -48,14 +48,16 @@ demo-cheat: setup ## the same with a provider that cheats: how it is found out, 
 demo-cheat-seeds: setup compile ## a cheat before a lazy and an absent mediator, 50 seeds in simulated time
 	@$(BIN)/python -m bench.cheat_seeds
 
-test: setup compile test-python test-contracts ## every test that a change has to pass
-
-test-python:
+test: setup compile ## every test that a change has to pass; two at a time, since those with processes mostly wait
 	@if $(BIN)/python -m pytest -p no:ape_test -q tests/support/deliberately_failing.py >/dev/null 2>&1; then echo "the test runner lets a failing test pass"; exit 1; fi
-	@$(BIN)/python -m pytest -p no:ape_test -q tests/unit tests/agents tests/docs tests/e2e
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-processes test-in-process
 
-test-contracts:
-	@ape test tests/contracts tests/adversaries $(wildcard tests/invariants) -q
+test-processes:
+	@$(BIN)/python -m pytest -p no:ape_test -q tests/agents tests/docs tests/e2e
+
+test-in-process:
+	@$(BIN)/python -m pytest -p no:ape_test -q tests/unit
+	@ape test tests/contracts tests/adversaries tests/invariants -q
 
 gym: setup compile ## play every attack over all shares of hostile stake; ten minutes; docs/gym.md, bench/results/gym.json
 	@$(BIN)/python -m tests.adversaries.gym

@@ -56,7 +56,7 @@ def test_seed__awaited_by_a_deal__is_proved_by_its_header_and_the_deal_settled(
     The endpoint alters the first header that it is asked for.
     """
     stage, life = pool.stage, pool.start()
-    monkeypatch.setattr("lilypad_agents.agents.provider.lottery.read_header", altered_once())
+    monkeypatch.setattr("lilypad_agents.agents.runtime.seeds.read_header", altered_once())
     deal_id, _ = pool.submitted(life, audit_bps=2_000, collateral_bps=80_000)
     period = stage.state(deal_id).period + 1
     source = stage.network.contracts["PrevrandaoRandomness"]
