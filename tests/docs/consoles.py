@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ from tests.docs.markdown import ROOT, Block, blocks
 
 _EXIT = re.compile(r"#\s*exit (\d+)\s*$")
 # Parts of a checkout that a run changes; everything else is the checkout's own.
-_OWN = {".devnet", "results", ".git", ".pytest_cache", ".hypothesis", ".cache"}
+_OWN = {".devnet", "results", ".git", ".pytest_cache", ".hypothesis", ".cache", ".build"}
 # What `make setup` notes when it is done. Without them, `make demo` would install through the links into the real checkout.
 _DONE = ("python.done", "npm.done")
 
@@ -95,6 +96,8 @@ def checkout_like(folder: Path) -> Path:
     for name in _DONE:
         assert (ROOT / ".cache" / name).exists(), "run `make setup` first"
         (folder / ".cache" / name).touch()
+    # Ape takes a linked folder for another project and writes down a build of its own.
+    shutil.copytree(ROOT / ".build", folder / ".build")
     for entry in ROOT.iterdir():
         if entry.name not in _OWN:
             (folder / entry.name).symlink_to(entry)
