@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from ape.contracts import ContractContainer
+from ethpm_types import ContractType
+
+from tests.support.evm import BUILD
 
 LINES = 15
+
+
+@pytest.fixture
+def project() -> SimpleNamespace:
+    """The build as it is. Ape's own project compiles our files without contracts at each look-up, and rewrites the build."""
+    types = json.loads(BUILD.read_text(encoding="utf-8"))["contractTypes"]
+    names = ("MockLilypad", "PriceFeed")
+    return SimpleNamespace(**{name: ContractContainer(ContractType.model_validate(types[name])) for name in names})
 
 
 # --- as a consumer writes it
