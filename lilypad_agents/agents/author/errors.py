@@ -77,3 +77,26 @@ class ListRefused(UsageError):
 
     code = "list-refused"
     hint = "See what the list holds and what is noted for it with `lilypad list show`; nothing was signed or paid."
+
+
+class RepositoryRefused(UsageError):
+    """A repository's address, ref or file that is not fetched; figures: `found`, or what was tried."""
+
+    code = "repository-refused"
+    hint = "Name it as https://host/user/repository:TAG, or clone it yourself and import the folder."
+
+
+class RepositoryUnavailable(LilypadError):
+    """A repository could not be fetched within the limits; figures: the `step` that failed."""
+
+    code = "repository-unavailable"
+    hint = "Try again; if it stays, clone it yourself and import the folder."
+    exit_code = 10
+
+
+class RefMoved(LilypadError):
+    """A tag means another commit than when it was imported first; figures: `ref`, `known`, `found`."""
+
+    code = "ref-moved"
+    hint = "Find out why its owner moved it. To take what it means now, name that commit with --commit."
+    exit_code = 10

@@ -74,7 +74,7 @@ def parse_reference(text: str) -> Reference:
     if _REPOSITORY.fullmatch(text):
         raise ReferenceInvalid(
             f"{text!r} is a repository of old-style modules, which has to be imported first.",
-            hint="Clone it, then `lilypad module import DIR`; or run a published module.",
+            hint=f"Import it with `lilypad module import {text[:200]}`; or run a published module.",
             found=text[:200],
         )
     raise ReferenceInvalid(f"{text[:200]!r} names no module.", found=text[:200])

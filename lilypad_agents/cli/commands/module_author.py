@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 IMPORT_EXAMPLES = """\b
 Examples:
   lilypad module import ./lilypad-module-cowsay
+  lilypad module import https://example.org/someone/lilypad-module-cowsay:v0.0.4
   lilypad module import ./lilypad_module.json.tmpl --dir ./mine --name mine --json
   lilypad module import ./old --repair
 \b
 Reads the template, never executes it. The report names the line of every
 hazard; with an error in it nothing is written and the exit code is 2.
+Of a repository one file is fetched, over https, from a public address. A tag
+that means another commit than when it was imported first is refused.
 """
 CERTIFY_EXAMPLES = """\b
 Examples:
@@ -214,48 +217,48 @@ def _show_certificate(out: Output, certificate: Certificate, runs: int) -> None:
 
 
 @click.command("import", cls=LilypadCommand, epilog=IMPORT_EXAMPLES)
-@click.argument("source", metavar="FILE_OR_DIR")
-@click.option("--dir", "folder", type=PATH, metavar="DIR", help="Where to write the manifest; default: beside the old file.")
-@click.option("--name", metavar="NAME", help="Name of the module; default: from its folder.")
+@click.argument("source", metavar="FILE_DIR_OR_REPOSITORY")
+@click.option("--dir", "folder", type=PATH, metavar="DIR", help="Where to write the manifest; default: beside the old file, ./NAME for a repository.")
+@click.option("--name", metavar="NAME", help="Name of the module; default: from its folder or repository.")
 @click.option("--version", default="v0.1.0", show_default=True, metavar="VERSION", help="Version of the module.")
 @click.option("--repair", is_flag=True, help="Take out comments, mend commas; every change is shown.")
 @click.option("--image-id", metavar="sha256:HEX", help="The image's id, where the file has a tag.")
 @click.option("--archive", metavar="CID", help="CID of the image as a docker-archive.")
-@click.option("--repository", metavar="URL", help="Where the file comes from, to be recorded.")
-@click.option("--ref", metavar="REF", help="Branch, tag or commit, to be recorded.")
+@click.option("--repository", metavar="URL", help="Where a file or folder comes from, to be recorded.")
+@click.option("--ref", metavar="REF", help="Tag, branch or commit of a repository; of another folder, to be recorded.")
+@click.option("--commit", metavar="COMMIT", help="What the tag or branch has to mean; also takes a tag that moved there.")
 def import_module(
     out: Output, source: str, folder: Path | None, name: str | None, version: str, repair: bool, image_id: str | None,
-    archive: str | None, repository: str | None, ref: str | None,
+    archive: str | None, repository: str | None, ref: str | None, commit: str | None,
 ) -> None:  # fmt: skip
     """Turn an old module (lilypad_module.json.tmpl) into a manifest, and report every hazard by line."""
-    from lilypad_agents.agents.author.importing import commit_of, module_name, read_old, refusal_of, write_imported
+    from lilypad_agents.agents.author.importing import find_old, refusal_of, write_imported
     from lilypad_agents.execution.oldmodule.importer import Origin
     from lilypad_agents.execution.oldmodule.importer import import_module as read
 
-    raw, path = read_old(source)
-    branch, commit = commit_of(path.parent)
+    old = find_old(source, ref, commit)
     origin = Origin(
-        name=name or module_name(path), version=version, repository=repository, ref=ref or branch, commit=commit,
-        path=path.name, image_id=image_id, archive=archive,
+        name=name or old.name, version=version, repository=old.repository or repository, ref=old.ref, commit=old.commit,
+        path=old.shown, image_id=image_id, archive=archive,
     )  # fmt: skip
-    imported = read(raw, origin, repair=repair)
+    imported = read(old.raw, origin, repair=repair)
     error = refusal_of(imported)
-    written = None if error is not None else str(write_imported(imported, folder or path.parent))
+    written = None if error is not None else str(write_imported(imported, folder or old.folder))
     findings = imported.report.findings
-    data = {"manifest": written, "report": [finding.to_json() for finding in findings]}
-    out.finish(data, lambda: _show_import(out, path, findings, written), error=error)
+    data = {"manifest": written, "commit": old.commit, "report": [finding.to_json() for finding in findings]}
+    out.finish(data, lambda: _show_import(out, old.shown, old.commit, findings, written), error=error)
 
 
-def _show_import(out: Output, path: Path, findings: list[Any], written: str | None) -> None:
+def _show_import(out: Output, file: str, commit: str | None, findings: list[Any], written: str | None) -> None:
     from lilypad_agents.execution.display import printable
 
     for finding in findings:
-        place = f"{path.name}:{finding.line}" if finding.line else path.name
+        place = f"{file}:{finding.line}" if finding.line else file
         where = f" {finding.path}:" if finding.path else ""
         fix = f" {finding.fix}" if finding.fix else ""
         out.print(printable(f"{place}: {finding.severity}: {finding.code}:{where} {finding.message}.{fix}"))
     if written is not None:
-        out.print(f"Wrote {written}")
+        out.print(f"Wrote {written}" + (f", of the commit {commit}" if commit else ""))
         out.note("Next: `lilypad module lint`, which names what is still missing.")
 
 
