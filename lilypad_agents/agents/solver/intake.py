@@ -43,8 +43,10 @@ class Intake:
         book: OfferBook,
         facts: ChainFacts,
         listed: Callable[[], AbstractSet[VersionId]] | None = None,
+        pool_terms: Callable[[PoolId], PoolTerms | None] | None = None,
     ) -> None:
-        """`listed` gives the modules that may be ordered; None: all."""
+        """`listed` gives the modules that may be ordered; None: all. `pool_terms` finds terms by id; None: in the book alone."""
+        self._pool_terms = pool_terms or book.pool_terms
         self._listed = listed
         self._settings = settings
         self._address = address
@@ -91,7 +93,7 @@ class Intake:
         self._check_job_funds(entry, view)
 
     def _check_resource_view(self, entry: ResourceEntry, view: ChainView) -> None:
-        pool = UNVERIFIED if not any(entry.offer.pool) else self._book.pool_terms(PoolId(entry.offer.pool))
+        pool = UNVERIFIED if not any(entry.offer.pool) else self._pool_terms(PoolId(entry.offer.pool))
         refusals = hopeless_resource(entry.offer, pool, self._parameters, view)
         if refusals:
             raise refused(refusals)

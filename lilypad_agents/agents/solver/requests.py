@@ -114,9 +114,12 @@ class RequestDesk:
     def _pool(self, pool: bytes) -> PoolTerms:
         if not any(pool):
             return UNVERIFIED
-        known = self._service.book.pool_terms(PoolId(pool))
+        known = self._service.pools.terms(PoolId(pool))
         if known is None:
-            raise ContentUnavailable(f"Nobody showed the terms of the pool {hex_of(pool)} here.", id=hex_of(pool))
+            raise ContentUnavailable(
+                f"The terms of the pool {hex_of(pool)} are not known here: nobody staked in it, no job offer brought them, and the setting `pools` lacks them.",
+                id=hex_of(pool),
+            )
         return known
 
     # ---- failures

@@ -33,6 +33,7 @@ from lilypad_agents.agents.solver.intake import Intake, describe
 from lilypad_agents.agents.solver.notes import Notes
 from lilypad_agents.agents.solver.openings import Openings
 from lilypad_agents.agents.solver.parties import Parties
+from lilypad_agents.agents.solver.pools import KnownPools
 from lilypad_agents.agents.solver.presence import Presence
 from lilypad_agents.agents.solver.relay import Relay
 from lilypad_agents.agents.solver.settings import SolverSettings
@@ -82,7 +83,10 @@ class SolverService:
         self.openings = Openings(context.database, self.store, context.outbox, context.core)
         self.lists = TrustedLists(context, settings.lists) if settings.lists else None
         listed = None if self.lists is None else self._listed
-        self.intake = Intake(settings, context.address, context.domain, context.parameters, self.book, self.facts, listed)
+        self.pools = KnownPools(context.rpc, self.book, self.panels, settings.pools)
+        self.intake = Intake(
+            settings, context.address, context.domain, context.parameters, self.book, self.facts, listed, self.pools.terms
+        )
         self.relay = Relay(
             settings, context.store, self.store, self.book, context.deals, self.parties, lambda: self.now, context.log
         )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lilypad_agents.agents.runtime.settings import AgentSettings
+from lilypad_agents.protocol.errors import FieldInvalid
+from lilypad_agents.protocol.terms import PoolTerms
 
 _MIB = 2**20
 _DAY = 86_400
@@ -28,6 +31,7 @@ class SolverSettings(AgentSettings):
     fee_bps: int = Field(default=0, ge=0, le=1_000, description="least solver fee, basis points of gross, of job offers that name it")
     providers: tuple[str, ...] = Field(default=(), description="accounts whose resource offers are taken; empty: all")
     lists: tuple[str, ...] = Field(default=(), description="curated lists on chain (account/name, or ids) whose modules may be ordered; empty: all")
+    pools: tuple[PoolTerms, ...] = Field(default=(), description="terms of pools that nobody shows on chain; those with stakes need none")
     heartbeat_s: float = Field(default=30.0, gt=0, description="silence after which a provider's offers stop matching")
     furthest_expiry_s: int = Field(default=30 * _DAY, ge=60, description="how far ahead an offer may expire")
     require_inputs: bool = Field(default=True, description="take job offers only once their inputs document is here")
@@ -57,3 +61,13 @@ class SolverSettings(AgentSettings):
     keep_unbound_s: int = Field(default=900, ge=1, description="how long content stays whose offer never came")
     keep_public_s: int = Field(default=30 * _DAY, ge=1, description="how long public content stays after its last push")
     collect_s: float = Field(default=300.0, gt=0, description="pause between two collections of unneeded content")
+
+    @field_validator("pools", mode="before")
+    @classmethod
+    def _pools(cls, values: Any) -> Any:
+        if not isinstance(values, (list, tuple)):
+            return values
+        try:
+            return tuple(PoolTerms.from_json(value) if isinstance(value, Mapping) else value for value in values)
+        except FieldInvalid as error:
+            raise ValueError(error.message) from None

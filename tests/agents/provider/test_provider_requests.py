@@ -15,11 +15,12 @@ from lilypad_agents.content.cid import Cid
 from lilypad_agents.content.importer import add_bytes
 from lilypad_agents.content.store import LocalStore
 from lilypad_agents.execution.inputs import make_inputs
-from lilypad_agents.protocol.ids import hex_of
+from lilypad_agents.protocol.ids import Address, OfferHash, hex_of
 from lilypad_agents.protocol.requests import JobOutcome, JobTerms, RequestState
+from lilypad_agents.protocol.terms import PoolTerms
 from tests.agents.provider.harness import Running, Stage, TestModule
 from tests.support.evm import _artefact
-from tests.support.network import TOKEN
+from tests.support.network import TOKEN, signer
 from tests.support.solver import RunningSolver, eventually, open_solver
 
 CALLBACK_GAS = 400_000
@@ -102,6 +103,31 @@ def test_request__from_a_contract__is_matched_run_settled_and_answered(
     assert stage.network.contracts.core.call("accountOf", stage.network.token, asker.contract.address)[:2] == (
         100 * TOKEN - result[9], 0,
     )  # fmt: skip
+
+
+def test_request__for_a_pool_that_no_offer_showed__is_taken_with_the_terms_that_a_stake_showed(
+    own_stage: Stage, solvers: list[RunningSolver], tmp_path: Path
+) -> None:
+    """beh:F1: the request names the pool by its id; the solver learns the terms from whoever staked, or is told what is missing."""
+    stage, (solver,) = own_stage, solvers
+    network = stage.network
+    staking = network.contracts["LilypadStaking"]
+    pool = PoolTerms(
+        Address(network.contracts["LilypadMediation"].address), network.token, TOKEN // 10, 100 * TOKEN, 10 * TOKEN, bytes(32), 12, 8, 6,
+        b"\x07" * 32,
+    )  # fmt: skip
+    network.fund([signer(0).address])
+    network.send(0, "Lilypad", "donate", pool.strategy, network.token, pool.id, 200 * TOKEN)
+    module, asker = published(stage, solver, tmp_path / "publisher"), Asker(stage)
+    verified = {"pool": pool.id, "audit_bps": 10_000, "collateral_bps": 80_000, "max_price": 4 * TOKEN}
+    request = asker.ask(module, document(module, "judged"), **verified)
+    eventually(lambda: solver.agent._requests._waiting.get(OfferHash(request)), 20)
+    eventually(lambda: "nobody staked" in solver.agent._requests._waiting[OfferHash(request)].why)
+    assert solver.service.book.job(request) is None and solver.service.pools.terms(pool.id) is None
+    network.send(0, "LilypadToken", "approve", staking.address, 100 * TOKEN)
+    network.send(0, "LilypadStaking", "stake", pool, 100 * TOKEN, [])
+    eventually(lambda: solver.service.book.job(request), 20)
+    assert solver.service.book.job(request).pool == pool == solver.service.pools.terms(pool.id)
 
 
 def test_ten_requests__across_a_restart_of_solver_and_provider__are_answered_once_each(
