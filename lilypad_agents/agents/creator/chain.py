@@ -206,12 +206,18 @@ class CreatorChain:
         topics = [None, "0x" + "00" * 12 + creator[2:].lower()]
         return [DealId(event.args["dealId"]) for event in self._logs(self.core, ("DealAccepted",), topics, since)]
 
-    def _logs(self, contract: Contract, names: tuple[str, ...], topics: list[Any], since: int | None) -> Iterator[DecodedEvent]:
+    def events_of(self, contract: Contract, names: tuple[str, ...], topics: Sequence[Any], last: int) -> list[DecodedEvent]:
+        """Events of a contract up to block `last`; `topics` as eth_getLogs takes them."""
+        return list(self._logs(contract, names, list(topics), None, last))
+
+    def _logs(
+        self, contract: Contract, names: tuple[str, ...], topics: list[Any], since: int | None, last: int | None = None
+    ) -> Iterator[DecodedEvent]:
         events = {contract.abi.event(name).topic: contract.abi.event(name) for name in names}
         query = {
             "address": contract.address,
             "fromBlock": hex(self.book.first_block if since is None else since),
-            "toBlock": "latest",
+            "toBlock": "latest" if last is None else hex(last),
             "topics": [["0x" + topic.hex() for topic in events], *topics],
         }
         for log in self.rpc.request("eth_getLogs", query):

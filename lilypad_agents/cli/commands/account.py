@@ -15,12 +15,13 @@ from lilypad_agents.cli.settings import Choice, creator_settings, keystore_path,
 from lilypad_agents.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
+    from lilypad_agents.agents.creator.parties import Party
     from lilypad_agents.chain.keys import Secret
 
 
 @click.group()
 def account() -> None:
-    """List, make, import or show accounts. Use one with --account NAME in any command."""
+    """List, make, import or show accounts, and count what they did. Use one with --account NAME in any command."""
 
 
 @account.command("list", cls=LilypadCommand, epilog="\b\nExample:\n  lilypad account list")
@@ -99,6 +100,65 @@ def show(out: Output, choice: Choice) -> None:
         )
         data = {"account": creator.session.account, "from": where, "chainId": int(creator.session.book.chain_id)}
     out.finish(data, lambda: out.print(f"{data['account']}  from {where}"))
+
+
+@account.command(cls=LilypadCommand, epilog="\b\nExamples:\n  lilypad account facts\n  lilypad account facts 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --json")
+@click.argument("address", required=False)
+@connection_options
+def facts(out: Output, choice: Choice, address: str | None) -> None:
+    """Count what the chain says of an account (default: yours): deals settled, late, wrong; seats; its directory record.
+
+    Counts of events up to one block, by the formula in docs/protocol.md section 10. No contract relies on them, and an account can deal
+    with itself: they are facts, and no score.
+    """
+    from lilypad_agents.agents.creator.parties import read_party
+    from lilypad_agents.cli.jobspec import account_of
+    from lilypad_agents.cli.options import open_creator
+    from lilypad_agents.execution.display import printable
+
+    with open_creator(choice) as creator:
+        party = read_party(creator.session.chain, creator.session.account if address is None else account_of(address))
+    rows = [(role, *(deals[name] for name in _FACTS)) for role, deals in _deals_of(party).items()]
+
+    def show() -> None:
+        out.print(f"{party.account} at block {party.block.number}")
+        out.print(table(("as", *_FACTS), rows))
+        out.print(f"as mediator: {party.as_mediator.ended} seats ended, {party.as_mediator.lost} of them lost stake")
+        if party.listing.roles:
+            where = ", ".join(party.listing.endpoints) or "no endpoint"
+            out.print(printable(f"in the directory as {', '.join(party.listing.roles)}: {where}"))
+
+    out.finish(_party_json(party), show)
+
+
+_FACTS = ("opened", "running", "settled", "late", "wrong", "declined", "noFault", "closed")
+
+
+def _deals_of(party: Party) -> dict[str, dict[str, int]]:
+    """Counts by the names of _FACTS, for each role."""
+    return {
+        role: {
+            "opened": deals.opened, "running": deals.running, "settled": deals.settled, "late": deals.late, "wrong": deals.wrong,
+            "declined": deals.declined, "noFault": deals.no_fault, "closed": deals.closed,
+        }
+        for role, deals in (("provider", party.as_provider), ("creator", party.as_creator))
+    }  # fmt: skip
+
+
+def _party_json(party: Party) -> dict[str, object]:
+    seats, listing = party.as_mediator, party.listing
+    return {
+        "account": party.account,
+        "block": party.block.number,
+        "blockHash": "0x" + party.block.hash.hex(),
+        **_deals_of(party),
+        "mediator": {
+            "ended": seats.ended,
+            "lost": seats.lost,
+            "loss": {"0x" + pool.hex(): str(amount) for pool, amount in (seats.loss or {}).items()},
+        },
+        "directory": {"roles": list(listing.roles), "metadata": "0x" + listing.metadata.hex(), "endpoints": list(listing.endpoints)},
+    }
 
 
 def _keys(choice: Choice) -> tuple[Path, int | None]:

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from lilypad_agents.agents.creator.chain import CreatorChain
+from lilypad_agents.agents.creator.parties import read_party
 from lilypad_agents.agents.provider.income import earnings
 from lilypad_agents.protocol.deal import Deal, deal_from_offers
 from lilypad_agents.protocol.digest import is_drawn
+from lilypad_agents.protocol.facts import DealFacts, SeatFacts
 from lilypad_agents.protocol.ids import NOBODY, ZERO, Address, DealId
 from lilypad_agents.protocol.lifecycle import Status, Verdict
 from lilypad_agents.protocol.opening import NO_OPENING
@@ -166,3 +169,32 @@ def test_restart__result_submitted_in_an_audited_deal__goes_on_waiting_for_the_s
         assert stage.status(deal_id) is Status.RESULTS_SUBMITTED
     else:
         life.until(stage.is_in(deal_id, Status.ACCEPTED))
+
+
+def test_facts__deals_that_end_right_late_and_wrong__are_counted_exactly_also_after_a_reorganisation(pool: Pool) -> None:
+    """beh:G9: the published formula over the events of the chain as it is now; what a lost branch said is gone."""
+    stage, life, network = pool.stage, pool.start(), pool.stage.network
+    wrong, record = pool.submitted(life)
+    life.until(mined(pool, lambda: bool(pool.seed(wrong))))
+    network.send(0, "LilypadResolver", "audit", record.words, 0)
+    network.send(STRATEGY, "LilypadResolver", "resolve", record.words, int(Verdict.WRONG), NO_OPENING, 0, NOBODY)
+    right, _ = stage.deal(judge_window=5)
+    life.until(stage.is_in(right, Status.ACCEPTED), 30)
+    life.close()
+
+    chain, provider = CreatorChain(network.rpc, network.book), Address(stage.provider.address)
+    before = read_party(chain, provider)
+    assert before.as_provider == DealFacts(opened=2, settled=1, wrong=1) and before.as_provider.running == 0
+    assert read_party(chain, Address(stage.creator.address)).as_creator == before.as_provider
+    assert read_party(chain, Address(signer(99).address)).as_provider == DealFacts()
+    assert (before.as_mediator, before.listing.roles) == (SeatFacts(0, 0, {}), ())
+
+    branch = network.rpc.request("evm_snapshot")
+    late, record = stage.deal(submit_window=60)
+    assert read_party(chain, provider).as_provider.running == 1
+    stage.pass_time(61)
+    network.send(0, "LilypadResolver", "timeoutSubmit", record.words)
+    assert read_party(chain, provider).as_provider == DealFacts(opened=3, settled=1, wrong=1, late=1)
+    assert network.rpc.request("evm_revert", branch)
+    after = read_party(chain, provider)
+    assert after.as_provider == before.as_provider and stage.status(late) is Status.NONE

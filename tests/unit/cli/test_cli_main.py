@@ -94,7 +94,7 @@ def test_schemas__every_file__belongs_to_a_command() -> None:
 def test_commands__of_the_issue__exist() -> None:
     paths = {" ".join(path) for path, _ in ALL}
     wanted = "devnet up|devnet down|devnet status|devnet reset|run|quote|job list|job show|job wait|job logs|job fetch|job cancel|job accept|job challenge|job resume"
-    wanted += "|module list|module show|module run|account list|account new|account import|account show|deposit|withdraw|balance|doctor|config show"
+    wanted += "|module list|module show|module run|account list|account new|account import|account show|account facts|deposit|withdraw|balance|doctor|config show"
     wanted += "|provider start|provider status|provider why|provider earnings|provider drain|solver start|solver status"
     for group, names in (("module", "new import lint test certify pack publish deprecate search fork earnings claim"), ("list", "create add remove publish show")):
         wanted += "".join(f"|{group} {name}" for name in names.split())
