@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import ape
 import pytest
 from ape.contracts import ContractContainer
 from ethpm_types import ContractType
@@ -16,8 +17,13 @@ LINES = 15
 
 
 @pytest.fixture
-def project() -> SimpleNamespace:
-    """The build as it is. Ape's own project compiles our files without contracts at each look-up, and rewrites the build."""
+def project(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The build as it is: Ape's own project compiles our files without contracts at each look-up, and rewrites the build.
+
+    Gas limits as in a new Ape project (`max`); this repository's own setting has Ape search for each limit, which runs
+    every transaction thirteen times more.
+    """
+    monkeypatch.setattr(type(ape.networks.active_provider.network), "gas_limit", "max")
     types = json.loads(BUILD.read_text(encoding="utf-8"))["contractTypes"]
     names = ("MockLilypad", "PriceFeed")
     return SimpleNamespace(**{name: ContractContainer(ContractType.model_validate(types[name])) for name in names})
