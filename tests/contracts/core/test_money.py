@@ -38,7 +38,7 @@ class Fees:
     royalty: int = 500
     solver: int | None = 100  # None: nobody is named
     audit: int = 800
-    collateral: int = 150_000
+    collateral: int = 162_000
     price: int = COIN
     unit_price: int = COIN // 100
     seat_floor: int = COIN // 1_000
@@ -47,7 +47,7 @@ class Fees:
 
 VERIFIED = {
     "standard": Fees(),
-    "light": Fees(audit=400, collateral=310_000),
+    "light": Fees(audit=400, collateral=333_000),
     "strict": Fees(audit=2_000, collateral=65_000),
     "every time": Fees(audit=10_000, collateral=80_000),
     "no fees at all": Fees(protocol=0, royalty=0, solver=None),
