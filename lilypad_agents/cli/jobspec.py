@@ -40,6 +40,7 @@ class JobWords:
     pool: str | None
     checks: str | None
     match_seconds: int | None
+    deprecated: bool
 
 
 _OPTIONS = (
@@ -57,6 +58,7 @@ _OPTIONS = (
     click.option("--pool", metavar="NAME", help="Pool of mediators that judges; `unverified`: nobody, silence pays the provider."),
     click.option("--checks", metavar="NAME", help="How often results are checked: standard, light, strict or every-time."),
     click.option("--match-seconds", type=click.IntRange(1), metavar="S", help="How long the offer waits for a provider."),
+    click.option("--deprecated", is_flag=True, help="Also a version that its publisher deprecated."),
 )
 
 
@@ -86,7 +88,7 @@ def request_of(creator: Creator, out: Output, words: JobWords) -> tuple[Resolved
     manifest = module.manifest
     values = parse_values(manifest, words.assignments, words.inputs)
     files = collect_files(manifest, words.inputs_path, words.files)
-    return module, JobRequest(words.module, values, files, wishes_of(creator, words))
+    return module, JobRequest(words.module, values, files, wishes_of(creator, words), words.deprecated)
 
 
 def wishes_of(creator: Creator, words: JobWords) -> Wishes:

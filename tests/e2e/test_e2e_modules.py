@@ -257,6 +257,9 @@ def test_deprecate__a_version__is_said_everywhere_and_never_twice(network: Netwo
         assert session.modules.resolve(plan.full_name).deprecated
     everything = network.lilypad("module", "search", plan.manifest.name, "--all", "--json")
     assert [row["deprecated"] for row in everything.data["modules"]] == [True]
+    quote = network.lilypad("quote", plan.full_name, "--json")
+    assert (quote.code, quote.json["error"]["code"]) == (2, "module-deprecated")
+    assert network.lilypad("quote", plan.full_name, "--deprecated", "--json").code == 0
 
 
 # ---- curated lists

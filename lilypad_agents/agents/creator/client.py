@@ -13,7 +13,7 @@ from typing import Any
 
 from lilypad_agents.agents.creator import market
 from lilypad_agents.agents.creator.decide import Policy
-from lilypad_agents.agents.creator.errors import JobUnknown, NoMatch, PriceAboveLimit, RequestInvalid
+from lilypad_agents.agents.creator.errors import JobUnknown, ModuleDeprecated, NoMatch, PriceAboveLimit, RequestInvalid
 from lilypad_agents.agents.creator.journal import Job, Stage, request_key
 from lilypad_agents.agents.creator.modules import ResolvedModule
 from lilypad_agents.agents.creator.offers import OfferContext, SolverTerms, draft_offer, sign_offer
@@ -108,12 +108,14 @@ class Creator:
     def prepare(self, request: JobRequest, module: ResolvedModule | None = None) -> Prepared:
         """Resolves, checks the inputs and prices: all that can fail before anything is signed.
 
-        Raises ModuleUnknown and its kin, InputsInvalid, RequestInvalid, SolverUnreachable, ChainUnreachable.
+        Raises ModuleUnknown and its kin, ModuleDeprecated, InputsInvalid, RequestInvalid, SolverUnreachable, ChainUnreachable.
         """
         session = self.session
         wishes = request.wishes if request.wishes.pool else replace(request.wishes, pool=session.settings.pool_terms())
         request = replace(request, wishes=wishes)
         module = module or session.modules.resolve(request.module)
+        if module.deprecated and not request.deprecated:
+            raise ModuleDeprecated(f"{module.full_name} is deprecated by its publisher: not for new jobs.", module=module.full_name)
         inputs = prepare_inputs(session.store, module.manifest, module.terms, request.values, request.files)
         ledger_time = session.chain.now()
         context = OfferContext(

@@ -19,6 +19,13 @@ class ModuleUnknown(UsageError):
     hint = "See `lilypad module list` for what your lists know; check the spelling and the version."
 
 
+class ModuleDeprecated(UsageError):
+    """The publisher marked the version as not for new jobs; figures: `module`, its full name."""
+
+    code = "module-deprecated"
+    hint = "Look for a newer version with `lilypad module search`; to order this one all the same, repeat with --deprecated."
+
+
 class AliasAmbiguous(UsageError):
     """Two trusted lists give one name to different versions."""
 

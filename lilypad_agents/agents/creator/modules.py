@@ -106,14 +106,19 @@ class ModuleResolver:
         }
         if not found:
             raise ModuleUnknown(
-                f"{publisher} has published no {named.label}.", tried=["the registry on chain"], publisher=publisher
-            )
+                f"{publisher} has published no {named.label}: the registry on chain {self._versions_there(publisher, named.name)}.",
+                tried=["the registry on chain"], publisher=publisher,
+            )  # fmt: skip
         if len(found) > 1:
             raise ModuleUnknown(
                 f"{publisher}/{named.name} has both versions {' and '.join(found.values())}; write the full version id.",
                 tried=[hex_of(version) for version in found],
             )
         return self._by_version(next(iter(found)), "the registry on chain")
+
+    def _versions_there(self, publisher: Address, name: str) -> str:
+        known = [version for _, version in self._registry.versions_under(publisher, name)]
+        return f"has {', '.join(known[-5:])} of that name" if known else "has nothing of that name"
 
     def _publisher(self, text: str) -> Address:
         if text.startswith("0x"):

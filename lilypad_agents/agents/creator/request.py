@@ -42,12 +42,13 @@ class Wishes:
 
 @dataclass(frozen=True)
 class JobRequest:
-    """A job as asked for: `values` typed, `files` by the module's names."""
+    """A job as asked for: `values` typed, `files` by the module's names. `deprecated`: also of a version that is not for new jobs."""
 
     module: str
     values: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     files: Mapping[str, Path] = field(default_factory=lambda: MappingProxyType({}))
     wishes: Wishes = Wishes()
+    deprecated: bool = False
 
 
 @dataclass(frozen=True)
