@@ -98,9 +98,9 @@ class Fields:
     def file_path(self, name: str) -> str:
         value = self.text(name, most=4_096)
         try:
-            return check_path(value, field=self.path(name))
+            return check_path(value)
         except NameRefused as failure:
-            raise ManifestInvalid(self.path(name), failure.message) from None
+            raise ManifestInvalid(self.path(name), failure.message.removeprefix("path: ")) from None
 
     def extensions(self) -> Mapping[str, Any]:
         """The keys that start with `x-`; they are carried and never interpreted."""

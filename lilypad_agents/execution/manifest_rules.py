@@ -27,6 +27,8 @@ def check_rules(manifest: Manifest, *, source: bool = False) -> None:
         raise ManifestInvalid("resources.vramMib", "is per GPU, and no GPU is asked for")
     if manifest.royalty_bps and manifest.royalty_to is None and not source:
         raise ManifestInvalid("royaltyTo", "is required when there is a royalty")
+    if manifest.royalty_bps and source and manifest.royalty_to is not None and not int(manifest.royalty_to, 16):
+        raise ManifestInvalid("royaltyTo", "is nobody, so the royalty would be lost")
     _check_examples(manifest)
 
 

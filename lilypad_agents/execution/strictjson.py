@@ -62,7 +62,24 @@ def canonical(value: Any) -> bytes:
     try:
         return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as failure:
+        place = _too_large(value)
+        if place is not None:
+            raise JsonRefused(place, "is beyond 2^53 - 1: write it as a decimal string") from None
         raise JsonRefused("", f"has no canonical form: {failure}") from None
+
+
+def _too_large(value: Any) -> str | None:
+    """The path of an integer that JSON readers would not keep; None without one."""
+    waiting = [(value, "")]
+    while waiting:
+        item, path = waiting.pop()
+        if isinstance(item, int) and abs(item) > SAFE_INTEGER:
+            return path
+        if isinstance(item, dict):
+            waiting += [(child, f"{path}.{key}" if path else str(key)) for key, child in item.items()]
+        elif isinstance(item, list):
+            waiting += [(child, f"{path}[{index}]") for index, child in enumerate(item)]
+    return None
 
 
 def normal(value: Any) -> Any:

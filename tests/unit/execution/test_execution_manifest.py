@@ -333,6 +333,28 @@ def test_parse__source_manifest__may_lack_the_publisher_and_names_a_file():
         parse_manifest(source, source=True)
 
 
+@pytest.mark.parametrize("field", ["fuel", "wallSeconds"])
+def test_parse__integer_that_json_readers_would_round__is_refused_by_its_name(field):
+    """The notes: fractions, and integers above 2^53, are decimal strings."""
+    for value in ((1 << 53), -(1 << 60), 10**300):
+        with pytest.raises(ManifestInvalid) as refused:
+            parse_manifest(document(f"limits.{field}", value))
+        assert refused.value.figures["field"] == f"limits.{field}" and "decimal string" in refused.value.message
+
+
+def test_parse__path_trick__names_the_field_once():
+    with pytest.raises(ManifestInvalid) as refused:
+        parse_manifest(document("artifacts", [{"path": "../a", "cid": CID, "bytes": 1}]))
+    assert refused.value.message.count("artifacts[0].path") == 1
+
+
+def test_parse__source_whose_royalty_goes_to_nobody__is_refused():
+    source = document("publisher", remove=True) | {"royaltyBps": 5, "royaltyTo": "0x" + "00" * 20}
+    source["wasm"]["module"] = "cow.wasm"
+    with pytest.raises(ManifestInvalid, match="royaltyTo: is nobody"):
+        parse_manifest(source, source=True)
+
+
 def container(**changes):
     found = document("wasm", remove=True)
     section = {
