@@ -6,6 +6,7 @@ is read from deals and nonces. Every agent can hand an outcome over; whoever com
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,7 @@ class Requests:
     def __init__(self, context: AgentContext) -> None:
         self.open: dict[OfferHash, JobRequest] = {}
         self._documents: dict[bytes, bytes] = {}
+        self._uses: Counter[bytes] = Counter()  # open requests by the digest of their inputs: anybody can repeat another's
         self._cursor: LogCursor | None = None
         self._context = context
         self._head: bytes = b""
@@ -74,7 +76,7 @@ class Requests:
         if advance.caught_up:
             self._head = head.hash
         if not self._loaded or advance.reorganisation is not None:
-            self.open, self._documents = {}, {}
+            self.open, self._documents, self._uses = {}, {}, Counter()
             self._take(self._cursor.events())
             self._loaded = True
             return True
@@ -90,12 +92,20 @@ class Requests:
             request_id = OfferHash(event.args["requestId"])
             if event.name == "JobRequested":
                 request = request_of(event.args)
+                self._uses[request.inputs_digest] += request_id not in self.open
                 self.open[request_id] = request
                 self._documents[request.inputs_digest] = request.inputs
             else:
                 request = self.open.pop(request_id, None)
                 if request is not None:
-                    self._documents.pop(request.inputs_digest, None)
+                    self._forget(request.inputs_digest)
+
+    def _forget(self, digest: bytes) -> None:
+        """A request with these inputs is over; the document stays while another one needs it."""
+        self._uses[digest] -= 1
+        if self._uses[digest] <= 0:
+            del self._uses[digest]
+            self._documents.pop(digest, None)
 
     # ---- failures, which anybody can prove
 
