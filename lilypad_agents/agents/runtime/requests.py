@@ -50,6 +50,7 @@ class Requests:
         self._cursor: LogCursor | None = None
         self._context = context
         self._head: bytes = b""
+        self._turn = 0
         self._loaded = False
         if JOBS in context.contracts:
             contract = context.contracts[JOBS]
@@ -124,7 +125,15 @@ class Requests:
             if outcome not in (JobOutcome.NONE, JobOutcome.FULFILLED) and kept[-1].changed_at + wait_s <= head.timestamp:
                 data = self.contract.encode("deliverFailure", kept[-1].deal.words)
                 found.append(Delivery(request, outcome, data))
-        return found + self._unopened(unopened[:_MOST_LOOKED_AT], head, wait_s)
+        return found + self._unopened(self._some(unopened), head, wait_s)
+
+    def _some(self, requests: Sequence[JobRequest]) -> Sequence[JobRequest]:
+        """At most so many of them, others each time: whoever fills the list with its own must not hide what comes behind."""
+        if len(requests) <= _MOST_LOOKED_AT:
+            return requests
+        first = self._turn % len(requests)
+        self._turn = first + _MOST_LOOKED_AT
+        return (*requests[first : first + _MOST_LOOKED_AT], *requests[: max(0, self._turn - len(requests))])
 
     def _unopened(self, requests: Sequence[JobRequest], head: ChainMoment, wait_s: int) -> list[Delivery]:
         """Requests of which no deal can be opened any more: cancelled, or their last second passed."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from lilypad_agents.agents.runtime import requests as module_under_test
 from lilypad_agents.agents.runtime.requests import Requests, request_of
 from lilypad_agents.protocol.requests import JobTerms
 from tests.support.live_offers import job
@@ -44,3 +47,15 @@ def test_document__event_read_twice__is_forgotten_with_its_request() -> None:
     assert found.document(digest) is None and not found._uses
     found._take([over(1), asked(3, b"{}"), over(9)])
     assert len(found.open) == 1
+
+
+def test_failures__behind_hundreds_that_never_end__come_to_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """beh:F7: a contract that fills the list with requests of far expiry hides nobody's end from those who report it."""
+    found, looked = requests(), []
+    monkeypatch.setattr(found, "_unopened", lambda some, head, wait_s: looked.append([request.id for request in some]) or [])
+    many = 2 * module_under_test._MOST_LOOKED_AT + 50
+    found.open = {number: SimpleNamespace(id=number) for number in range(many)}  # type: ignore[misc, assignment]
+    for _ in range(3):
+        assert found.failures({}, SimpleNamespace(), 0) == []  # type: ignore[arg-type]
+    assert all(len(set(some)) == len(some) == module_under_test._MOST_LOOKED_AT for some in looked)
+    assert {number for some in looked for number in some} == set(range(many))
