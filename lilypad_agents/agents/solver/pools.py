@@ -21,7 +21,7 @@ from lilypad_agents.protocol.ids import PoolId
 from lilypad_agents.protocol.terms import PoolTerms
 
 _EVENT = "Staked"
-_MOST_LOOKS = 16  # transactions of one pool that are read; stakes made by contracts do not show the terms
+_MOST_LOOKS = 16  # transactions of one pool that are read at a time; stakes made by contracts do not show the terms
 _MOST_KNOWN = 10_000
 
 
@@ -50,16 +50,16 @@ class KnownPools:
 
     def _of_stakes(self, panels: Panels, pool: PoolId) -> PoolTerms | None:
         functions = {function.selector: function for function in panels.staking.abi.functions["stake"]}
-        events = islice(panels.cursor.events(_EVENT, topic1=pool), _MOST_LOOKS)
-        for transaction in [event.transaction_hash for event in events]:
-            read = self._read.get(pool, set())
-            if transaction in read:
-                continue
+        read = self._read.setdefault(pool, set())
+        stakes = (event.transaction_hash for event in panels.cursor.events(_EVENT, topic1=pool))
+        for transaction in list(islice((found for found in stakes if found not in read), _MOST_LOOKS)):
             found = self._of_transaction(functions, transaction)
             if found is not None and found.id == pool:
-                self._read.pop(pool, None)
+                del self._read[pool]
                 return found
-            self._read[pool] = read | {transaction}
+            read.add(transaction)
+        if not read:
+            del self._read[pool]
         return None
 
     def _of_transaction(self, functions: dict[bytes, Function], transaction: bytes) -> PoolTerms | None:

@@ -61,11 +61,15 @@ def test_terms__of_a_stake__are_found_behind_calldata_that_says_something_else_a
     assert pools.terms(OTHER.id) is None, "nobody staked in it, whatever was seen on the way"
 
 
-def test_terms__that_no_stake_shows__are_looked_for_in_so_many_transactions_and_once_in_each() -> None:
-    chain = Chain([b""] * 100)
+def test_terms__behind_stakes_that_show_nothing__are_found_all_the_same_a_few_at_a_time() -> None:
+    """Whoever stakes by a contract many times first delays the rest, and cannot hide it."""
+    chain = Chain([*[b""] * 40, stake(POOL)])
     pools = chain.pools()
-    assert [pools.terms(POOL.id) for _ in range(3)] == [None] * 3
-    assert chain.asked == 16
+    assert [pools.terms(POOL.id) for _ in range(4)] == [None, None, POOL, POOL]
+    assert chain.asked == 41
+    silent = Chain([b""] * 20)
+    pools = silent.pools()
+    assert [pools.terms(POOL.id) for _ in range(5)] == [None] * 5 and silent.asked == 20, "once in each"
 
 
 def test_terms__of_settings_and_book__need_no_chain() -> None:
