@@ -69,6 +69,9 @@ class Site:
     def places(self) -> Places:
         return self.base.places
 
+    def balance_question(self, account: str) -> bytes:
+        return _call("NoReturnToken", "balanceOf", word(account))
+
     # ---- sending
 
     def send(self, step: Step, model: Protocol) -> tuple[str | None, Skipped | None]:

@@ -13,12 +13,10 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 
 from tests.reference.chain import Site
-from tests.reference.image import Image, Word
+from tests.reference.image import Image
 from tests.reference.ledger import Refused
 from tests.reference.protocol import Protocol, Step
 from tests.reference.traces import Traces
-
-EVERYTHING = 25  # steps between comparisons of what no step has touched lately
 
 
 class Difference(AssertionError):
@@ -45,13 +43,11 @@ class Twin:
         contracts = {name: contract.address for name, contract in site.contracts.items()}
         self.image = Image(contracts, site.tokens, [*site.accounts, *contracts.values()])
         self.last: deque[tuple[Step, str | None]] = deque(maxlen=25)
-        self.rest: list[Word] = []  # words of everything that the present step does not touch
         self.steps = 0
 
     def run(self, steps: int) -> None:
         for _ in range(steps):
             self.take(self.traces.next())
-        self.compare(list(self.image.words(self.model)))
         self.model.check()
 
     def take(self, step: Step) -> str | None:
@@ -72,22 +68,14 @@ class Twin:
             raise self.difference(f"the contracts left out {skipped}, the model {left_out}")
         if found is not None:
             self.tally.refusals[step.call, found] += 1
-        self.compare(self._words(step))
+        self.compare()
         return found
 
-    def _words(self, step: Step) -> list[Word]:
-        """Money, all offers' nonces, and what this step is about, anew; the rest as it was, for it must not have moved."""
-        if self.steps % EVERYTHING == 0 or step.call not in _ABOUT_ONE_DEAL:
-            self.rest = []
-            return list(self.image.words(self.model))
-        if not self.rest:
-            self.rest = list(self.image.words(self.model))
-        return list(self.image.words(self.model))
-
-    def compare(self, words: list[Word]) -> None:
+    def compare(self) -> None:
+        """Every word."""
         storage = self.site.evm.storage_of
-        self.tally.words += len(words)
-        for what, contract, slot, value in words:
+        for what, contract, slot, value in self.image.words(self.model):
+            self.tally.words += 1
             if storage(contract, slot) != value:
                 name = self.site.names[contract]
                 raise self.difference(f"{what} of {name}: the contract has {storage(contract, slot):#x}, the model {value:#x}")
@@ -107,6 +95,3 @@ class Twin:
         if isinstance(value, tuple):
             return "(" + ", ".join(self._named(item) for item in value) + ")"
         return repr(value)[:300]
-
-
-_ABOUT_ONE_DEAL: frozenset[str] = frozenset()

@@ -21,8 +21,9 @@ from tests.reference.terms import UNLIMITED, JobOffer, Opening, Pair, PoolTerms,
 from tests.reference.words import NOBODY, ZERO, keccak
 
 # Audit rate and collateral, basis points: usual ones that open, and some that must not.
-_PRESETS = ((800, 150_000), (800, 160_000), (5_000, 70_000), (5_000, 70_000), (10_000, 80_000), (2_000, 80_000), (799, 150_000))
-_PRICES = (COIN, COIN, COIN, COIN + 7, 2 * COIN, 3 * COIN, 1, 11 * COIN)
+_PRESETS = ((800, 150_000), (800, 160_000), (5_000, 70_000), (5_000, 70_000), (10_000, 80_000), (2_000, 80_000),
+            (2_000, 80_000), (10_000, 80_000), (799, 150_000))  # fmt: skip
+_PRICES = (COIN, COIN, COIN, COIN, COIN + 7, COIN + 7, 2 * COIN, 2 * COIN, 3 * COIN, 3 * COIN, 1, 11 * COIN)
 _AMOUNTS = (0, 1, COIN, 7 * COIN, 40 * COIN, 300 * COIN, 10**24)
 _THEMES = ("right", "right", "right", "wrong", "wrong", "unserved", "unavailable", "broken", "cannot run", "apart", "mixed", "mixed")
 _WORDS = {"unavailable": UNAVAILABLE, "broken": MODULE_BROKEN, "cannot run": CANNOT_RUN}
@@ -116,7 +117,7 @@ class Traces:
     def _resource(self) -> Pair:
         """A fresh resource offer, as a pair without a job. It may serve again."""
         choose, pool = self.choose, self.choose.choice((0, 0, 0, 1, 1, 1, 2, 3))
-        terms, module = self.site.pools[pool], self.site.modules[choose.choice((0, 0, 0, 0, 0, 0, 0, 1, 1, 2))]
+        terms, module = self.site.pools[pool], self.site.modules[choose.choice((0,) * 16 + (1, 1, 1, 2))]
         token = terms.token if terms.is_verified and not self._chance(0.02) else choose.choice(self.site.tokens)
         solver = self._pick(NOBODY, NOBODY, self.solver)
         offer = ResourceOffer(
@@ -140,19 +141,20 @@ class Traces:
         if self._chance(0.03):
             windows = choose.choice(((4, 60), (60, 4), (60, 3_601), (8 * 86_400, 60)))
         job = JobOffer(
-            creator, blank.module.id, inputs, resource.token, choose.choice((500 * COIN, 500 * COIN, 500 * COIN, COIN)),
-            choose.choice((5, 5, 5, 0, 1_001)), 1, choose.choice((1, 1, 1, 1, 1, 1_001)), 1, 0, 0, choose.choice((0, 0, 3, 4)) & 3
-            if self._chance(0.98) else 4, *windows, collateral, audit, blank.pool.id, solver,
-            choose.choice((0, 100, 100, 1_000, 1_000, 1_001)), self._pick(NOBODY, resource.provider),
-            self.model.clock.time + choose.choice((30, 1_500, 1_500, -1 if self._chance(0.1) else 1_500)),
+            creator, blank.module.id, inputs, resource.token, 500 * COIN, choose.choice((5, 5, 5, 0)), 1, 1, 1, 0, 0,
+            choose.choice((0, 0, 3)), *windows, collateral, audit, blank.pool.id, solver, choose.choice((0, 100, 100, 1_000)),
+            self._pick(NOBODY, resource.provider), self.model.clock.time + choose.choice((30, 1_500, 1_500)),
             self._fresh() if nonce is None else nonce,
         )  # fmt: skip
+        if self._chance(0.08):  # one number that must not be
+            field, value = self._pick(("max_price", COIN), ("max_units", 1_001), ("ram_mib", 1_001), ("flags", 4), ("vram_mib", 9),
+                                      ("solver_fee_bps", 1_001), ("expiry", self.model.clock.time - 1), ("audit_bps", 10_001))  # fmt: skip
+            job = job._replace(**{field: value})
         return blank._replace(job=job, job_signed=not self._chance(0.02))
 
     def _blank(self) -> Pair:
-        if self.offers and self._chance(0.4):
-            return self.choose.choice(self.offers[-12:])
-        return self._resource()
+        recent = [blank for blank in self.offers[-12:] if blank.resource.expiry >= self.model.clock.time or self._chance(0.05)]
+        return self.choose.choice(recent) if recent and self._chance(0.5) else self._resource()
 
     def _creator(self, blank: Pair) -> str:
         others = [person for person in self.people if person != blank.resource.provider]
@@ -214,7 +216,7 @@ class Traces:
         clock = self.model.clock
         pending = [period for period in range(max(clock.period - 8, 0), clock.period + 1) if period not in clock.seeds]
         if pending and self._chance(0.6):
-            return self._seed(self.choose.choice(pending))
+            return self.seed(self.choose.choice(pending))
         return self._wait(self._pick(0, 1, 1, 3, 6, 12, 40))
 
     def _wait(self, seconds: int) -> Step:
@@ -226,7 +228,7 @@ class Traces:
         ahead = time + self._pick(-1, 0, 1, 1, 1) - self.model.clock.time
         return self._wait(ahead) if ahead > 0 else None
 
-    def _seed(self, period: int) -> Step:
+    def seed(self, period: int) -> Step:
         lost = self._chance(0.06)
         return Step("seed", self.keeper, (period, None if lost else keccak(self.choose.randbytes(8))))
 
@@ -235,7 +237,7 @@ class Traces:
         clock = self.model.clock
         if period > clock.period:
             return self._wait(min((period * PERIOD_BLOCKS - clock.block), 40))
-        return self._seed(period) if period not in clock.seeds else None
+        return self.seed(period) if period not in clock.seeds else None
 
     # ---- the life of a deal
 
@@ -277,6 +279,8 @@ class Traces:
 
     def _agreed(self, deal: Deal) -> Step | None:
         id_, provider, kind = deal.record.id, deal.record.provider, self.choose.randrange(40)
+        if self.model.clock.time > deal.deadline and kind < 34:
+            return Step("timeout_submit", self._somebody(), (id_,))
         if kind < 24:
             return Step("submit", provider, (id_, self.commitment(deal)))
         if kind < 27:
@@ -423,7 +427,7 @@ class Traces:
             return self.result(deal).digest, theme == "right"
         if theme == "apart":
             return keccak(self.choose.randbytes(8)), True
-        if self._chance(0.02):
+        if self._chance(0.004):
             return self._pick(SERVED, ZERO), True  # no vote in such a dispute
         return _WORDS.get(theme, keccak(b"another digest")), True
 
