@@ -24,7 +24,7 @@ from tests.unit.agents.creator.creator_support import NOW, ONE, TOKEN, deal, job
 
 A, B, C, US = (address_of(number) for number in (1, 2, 3, 4))
 FEE = Bps(100)
-DEAL = deal(terms(), pool(), audit_bps=800, collateral_bps=150_000)
+DEAL = deal(terms(), pool(), audit_bps=800, collateral_bps=162_000)
 OPENED = b"\x0d" * 32
 SEATING = Seating(US, 8, 12, OPENED, (A, B, C))
 

@@ -181,7 +181,7 @@ def test_draft_offer__no_pool_chosen__is_refused_instead_of_unverified() -> None
         draft_offer(COW, terms(), bytes(32), Wishes(), context(settings=two))
 
 
-@pytest.mark.parametrize(("checks", "audit_bps", "collateral_bps"), [("standard", 800, 150_000), ("light", 400, 310_000), ("strict", 2_000, 65_000), ("every-time", 10_000, 80_000)])
+@pytest.mark.parametrize(("checks", "audit_bps", "collateral_bps"), [("standard", 800, 162_000), ("light", 400, 333_000), ("strict", 2_000, 65_000), ("every-time", 10_000, 80_000)])
 def test_draft_offer__only_pool_of_the_settings__judges_at_the_chosen_rate(checks: str, audit_bps: int, collateral_bps: int) -> None:
     """beh:D3 beh:C16 Every preset opens with every shipped module."""
     chosen = settings(pools={"mine": pool()}, checks=checks)
@@ -245,7 +245,7 @@ def test_quote__every_part__adds_up_to_what_the_contract_locks(price: int, unit_
     """beh:C15 beh:A2"""
     module_terms = replace(terms("primes"), royalty_bps=royalty, royalty_to=PROVIDER)
     terms_of_pool = pool(max_value=2**90) if verified else UNVERIFIED
-    job = job_offer(module_terms, pool=terms_of_pool.id, max_units=units, audit_bps=800 if verified else 0, collateral_bps=150_000)
+    job = job_offer(module_terms, pool=terms_of_pool.id, max_units=units, audit_bps=800 if verified else 0, collateral_bps=162_000)
     offer = resource_offer(price=price, unit_price=unit_price, pool=terms_of_pool.id)
     quote = price_offers(job, [(offer, [])], module_terms, terms_of_pool, PARAMETERS)
     assert quote.best is not None
@@ -278,7 +278,7 @@ def test_quote__nobody__has_no_price_and_no_loss() -> None:
 def test_quote__verified_pool__shows_margin_and_every_ending() -> None:
     """beh:D3 beh:J19"""
     terms_of_pool = pool()
-    job = job_offer(terms(), pool=terms_of_pool.id, audit_bps=800, collateral_bps=150_000)
+    job = job_offer(terms(), pool=terms_of_pool.id, audit_bps=800, collateral_bps=162_000)
     quote = price_offers(job, [(resource_offer(pool=terms_of_pool.id), [])], terms(), terms_of_pool, PARAMETERS)
     data = as_json(quote, TOKEN)
     assert "accepted" in data["deterrence"]
