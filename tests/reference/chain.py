@@ -30,7 +30,7 @@ from tests.reference.terms import (
     separator_of,
 )
 from tests.reference.words import NOBODY, ZERO, Tail, array, joined, keccak, text, word, words
-from tests.support.evm import Contract, Evm, error_names, selector_of
+from tests.support.evm import Contract, Evm, Log, error_names, selector_of, topic_of
 
 COIN = 10**18
 PERIOD_BLOCKS = 6
@@ -57,6 +57,7 @@ class Site:
     separator: bytes
     names: dict[str, str]  # of accounts and contracts, by address
     base: Protocol = field(init=False)
+    founding: list[Log] = field(default_factory=list)  # events of how it came to this
 
     def address(self, name: str) -> str:
         return next(address for address, found in self.names.items() if found == name)
@@ -96,10 +97,9 @@ class Site:
 
     def _skipped(self) -> Skipped:
         found: Skipped = {}
-        for log in self.evm.logs():
-            if log.name == "Skipped":
-                place = None if log.args["item"] == WHOLE_GROUP else log.args["item"]
-                found[log.args["group"], place] = _errors()[bytes(log.args["reason"])[:4]]
+        for log in self.evm.logs(topic_of("Lilypad", "Skipped")):
+            place = None if log.args["item"] == WHOLE_GROUP else log.args["item"]
+            found[log.args["group"], place] = _errors()[bytes(log.args["reason"])[:4]]
         return found
 
     def at(self, name: str) -> str:
@@ -437,6 +437,7 @@ def build_site() -> Site:
     for step in _founding(site):
         error, _ = site.send(step, site.base)
         assert error is None, (step, error)
+        site.founding += evm.logs()
         site.base.take(step)
     return site
 
@@ -453,9 +454,9 @@ def _modules(publisher: str) -> tuple[ModuleTerms, ...]:
 def _pools(mediation: str, puppet: str, first: str, second: str) -> tuple[PoolTerms, ...]:
     """Two before the default strategy, one before a strategy that says anything, and none."""
     return (
-        PoolTerms(mediation, first, COIN // 100, 80 * COIN, 10 * COIN, 12, 8, 12),
-        PoolTerms(mediation, second, COIN // 7, 100 * COIN + 3, 10 * COIN, 15, 10, 9),
-        PoolTerms(puppet, first, COIN // 100, 800 * COIN, 100 * COIN, 12, 8, 12),
+        PoolTerms(mediation, first, COIN * 5 // 4, 80 * COIN, 10 * COIN, 12, 8, 12),
+        PoolTerms(mediation, second, COIN * 5 // 4 + 1, 100 * COIN + 3, 10 * COIN, 15, 10, 9),
+        PoolTerms(puppet, first, COIN * 5 // 4, 80 * COIN, 10 * COIN, 12, 8, 12),
         PoolTerms(),
     )
 

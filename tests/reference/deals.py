@@ -28,7 +28,7 @@ from tests.reference.terms import (
 from tests.reference.words import NOBODY, ZERO
 
 LARGEST = 2**96 - 1
-DETECTION_BPS, DETERRENCE_BPS = 7_500, 9_600
+DETECTION_BPS, DETERRENCE_BPS = 7_000, 9_600
 
 
 class Lottery(Enum):
@@ -143,6 +143,7 @@ class Deals:
             windows = 4 * (2 * (pool.commit_window + pool.reveal_window) + pool.appeal_window)
             require(windows <= self.parameters.mediation_limit // 2, "TermAbove")
             require(0 not in (pool.commit_window, pool.reveal_window, pool.appeal_window), "TermBelow")
+            require(pool.seat_fee_floor * 8 >= pool.max_value, "TermBelow")
             largest = max(divided_up(pool.max_value * 125, 100), pool.seat_fee_floor, module.min_seat_fee)
             require(pool.seat_stake * 10 >= largest * 64, "TermBelow")
         require(module.royalty_bps <= (3_000 if module.royalty_to != NOBODY else 0), "TermAbove")

@@ -1,97 +1,137 @@
-"""Runs contracts and model side by side on made-up histories, and compares everything after each step.
+"""Plays made-up histories on contracts and model, from the founded site to the drain.
 
-    python -m tests.reference.differential --steps 1000000     # resumable; bench/results/assure_model.json
+    python -m tests.reference.differential --steps 1000000    # goes on where it was stopped; bench/results/assure_model.json
+    python -m tests.reference.differential --seed 17          # one history, with the last steps of a difference
 
-A history starts from the founded site, takes some hundred steps, and ends with the drain (`ending`). A difference names the seed
-of its history and prints the last steps; `--seed N` plays that history alone.
+A history is told by its seed alone. The report is written as the run goes, so that it says what was done however it ends.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from copy import deepcopy
-from dataclasses import dataclass, field
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
-from tests.reference.chain import Site
-from tests.reference.image import Image
-from tests.reference.ledger import Refused
-from tests.reference.protocol import Protocol, Step
-from tests.reference.traces import Traces
+from tests.reference.chain import Site, build_site
+from tests.reference.ending import PARTIES, end
+from tests.reference.twin import Difference, Tally, Twin
+
+LENGTH = 450  # steps of a history before its ending
+ROOT = Path(__file__).resolve().parents[2]
+REPORT = ROOT / "bench" / "results" / "assure_model.json"
+FIRST_SEED = 1_000_000  # those of the test begin at 0
+_EVERY = 20  # seconds between writings of the report
 
 
-class Difference(AssertionError):
-    """Contracts and model part."""
+def play(site: Site, seed: int, tally: Tally, length: int = LENGTH) -> Twin:
+    """One history with its ending, from the founded site and back to it. Raises Difference."""
+    checkpoint = site.evm.checkpoint()
+    twin = Twin(site, seed, tally)
+    try:
+        twin.run(length)
+        end(twin, PARTIES[seed % len(PARTIES)])
+    finally:
+        site.evm.rollback(checkpoint)
+    tally.histories += 1
+    tally.endings.update(deal.status.name for deal in twin.model.deals.all.values())
+    for dispute in twin.model.mediation.disputes.values():
+        tally.sizes.update(round_.count for round_ in dispute.rounds if round_.is_drawn)
+    return twin
 
 
 @dataclass
-class Tally:
-    """What was done. `refusals`: how often each call was refused with which error."""
+class Run:
+    """A long form that may be stopped at any time."""
 
-    steps: int = 0
-    calls: Counter[str] = field(default_factory=Counter)
-    refusals: Counter[tuple[str, str]] = field(default_factory=Counter)
-    words: int = 0
+    commit: str
+    asked: int
+    next_seed: int = FIRST_SEED
+    seconds: float = 0.0
+    processor_seconds: float = 0.0
+    differences: list[str] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+
+    @classmethod
+    def load(cls, commit: str, asked: int) -> Run:
+        """Goes on with the report of the same commit; another commit's counts for nothing here."""
+        if not REPORT.exists():
+            return cls(commit, asked)
+        old = json.loads(REPORT.read_text(encoding="utf-8"))
+        if old["commit"] != commit:
+            return cls(commit, asked)
+        refusals = Counter({tuple(key.split(": ")): count for key, count in old["refusals"].items()})
+        tally = Tally(old["histories"], old["steps"], Counter(old["calls"]), refusals, Counter(old["endings of deals"]),
+                      Counter({int(size): count for size, count in old["drawn rounds by seats"].items()}), old["words compared"])  # fmt: skip
+        return cls(commit, asked, old["next seed"], old["seconds"], old["processor seconds"], old["differences"], tally)
+
+    def save(self) -> None:
+        tally = asdict(self.tally)
+        document: dict[str, Any] = {
+            "what": "contracts against the Python reference model (tests/reference), step by step on random histories",
+            "commit": self.commit, "steps asked": self.asked, "steps": self.tally.steps, "transactions": self.tally.transactions,
+            "differences": self.differences, "histories": self.tally.histories, "first seed": FIRST_SEED,
+            "next seed": self.next_seed, "seconds": round(self.seconds, 1), "processor seconds": round(self.processor_seconds, 1),
+            "words compared": self.tally.words, "refused": sum(self.tally.refusals.values()), "machine": platform.machine(),
+            "python": platform.python_version(), "calls": dict(self.tally.calls.most_common()),
+            "endings of deals": tally["endings"], "drawn rounds by seats": tally["sizes"],
+            "refusals": {": ".join(key): count for key, count in self.tally.refusals.most_common()},
+        }  # fmt: skip
+        REPORT.parent.mkdir(parents=True, exist_ok=True)
+        REPORT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+    def go(self, site: Site) -> None:
+        """Until there are enough steps or a difference."""
+        written = time.monotonic()
+        while self.tally.steps < self.asked and not self.differences:
+            start, used = time.monotonic(), time.process_time()
+            try:
+                play(site, self.next_seed, self.tally)
+            except Difference as difference:
+                self.differences.append(str(difference))
+            self.seconds += time.monotonic() - start
+            self.processor_seconds += time.process_time() - used
+            self.next_seed += 1
+            if time.monotonic() - written > _EVERY:
+                written = time.monotonic()
+                self.save()
+                print(f"{self.tally.steps:,} steps, {self.tally.histories:,} histories, next seed {self.next_seed}", flush=True)
+        self.save()
 
 
-class Twin:
-    """A history: the model and the contracts, from the founded site on."""
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, help="one history only")
+    arguments = parser.parse_args()
+    site = build_site()
+    if arguments.seed is not None:
+        tally = Tally()
+        play(site, arguments.seed, tally)
+        print(f"history {arguments.seed}: {tally.steps} steps, no difference")
+        return 0
+    run = Run.load(_commit(), arguments.steps)
+    run.asked = arguments.steps
+    run.go(site)
+    print(f"{run.tally.steps:,} steps, {len(run.differences)} differences, {run.seconds:.0f} s")
+    print("\n".join(run.differences))
+    return 1 if run.differences else 0
 
-    def __init__(self, site: Site, seed: int, tally: Tally | None = None) -> None:
-        self.site, self.seed, self.tally = site, seed, tally or Tally()
-        self.model: Protocol = deepcopy(site.base)
-        self.traces = Traces(site, self.model, seed)
-        contracts = {name: contract.address for name, contract in site.contracts.items()}
-        self.image = Image(contracts, site.tokens, [*site.accounts, *contracts.values()])
-        self.last: deque[tuple[Step, str | None]] = deque(maxlen=25)
-        self.steps = 0
 
-    def run(self, steps: int) -> None:
-        for _ in range(steps):
-            self.take(self.traces.next())
-        self.model.check()
+def _commit() -> str:
+    """With a mark when contracts or model are not what is committed."""
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
-    def take(self, step: Step) -> str | None:
-        """Both take the step; answers the error with which it was refused."""
-        self.steps += 1
-        self.tally.steps += 1
-        self.tally.calls[step.call] += 1
-        found, skipped = self.site.send(step, self.model)
-        expected, left_out = None, None
-        try:
-            left_out = self.model.take(step)
-        except Refused as refused:
-            expected = refused.args[0]
-        self.last.append((step, found))
-        if found != expected:
-            raise self.difference(f"the contracts say {found}, the model {expected}")
-        if found is None and (skipped or {}) != (left_out or {}):
-            raise self.difference(f"the contracts left out {skipped}, the model {left_out}")
-        if found is not None:
-            self.tally.refusals[step.call, found] += 1
-        self.compare()
-        return found
+    changed = git("status", "--porcelain", "--", "contracts", "tests/reference", "lilypad_agents/protocol")
+    return git("rev-parse", "HEAD") + (" and changes" if changed else "")
 
-    def compare(self) -> None:
-        """Every word."""
-        storage = self.site.evm.storage_of
-        for what, contract, slot, value in self.image.words(self.model):
-            self.tally.words += 1
-            if storage(contract, slot) != value:
-                name = self.site.names[contract]
-                raise self.difference(f"{what} of {name}: the contract has {storage(contract, slot):#x}, the model {value:#x}")
 
-    def difference(self, what: str) -> Difference:
-        shown = "\n".join(f"  {self.show(step)} -> {error or 'done'}" for step, error in self.last)
-        return Difference(f"history {self.seed}, step {self.steps}: {what}; the last steps:\n{shown}")
-
-    def show(self, step: Step) -> str:
-        return f"{self.site.names.get(step.who, step.who)}: {step.call}{self._named(step.args)}"
-
-    def _named(self, value: object) -> str:
-        if isinstance(value, str):
-            return self.site.names.get(value, value)
-        if isinstance(value, bytes):
-            return value.hex()[:10]
-        if isinstance(value, tuple):
-            return "(" + ", ".join(self._named(item) for item in value) + ")"
-        return repr(value)[:300]
+if __name__ == "__main__":
+    sys.exit(main())

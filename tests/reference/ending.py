@@ -11,10 +11,10 @@ from copy import deepcopy
 from lilypad_agents.protocol.lifecycle import Agreement, DisputeKind, Status
 from tests.reference.chain import PERIOD_BLOCKS
 from tests.reference.deals import Deal, Lottery
-from tests.reference.differential import Twin
 from tests.reference.protocol import Step
 from tests.reference.staking import PoolModel
 from tests.reference.terms import PoolTerms
+from tests.reference.twin import Twin
 
 PARTIES = ("creator", "provider", "anybody")
 
@@ -32,9 +32,12 @@ def _try(twin: Twin, party: str) -> None:
     """What a party could do, and back."""
     site, model, traces = twin.site, twin.model, twin.traces
     checkpoint, kept = site.evm.checkpoint(), (deepcopy(model), dict(traces.results), traces.choose.getstate())
+    reader, twin.reader = twin.reader, None
     alone(twin, party)
+    twin.reader = reader
     site.evm.rollback(checkpoint)
     twin.model, results, state = kept
+    twin.image.renew(twin.model)
     traces.model, traces.results = twin.model, results
     traces.choose.setstate(state)
 
@@ -126,6 +129,7 @@ def drain(twin: Twin) -> None:
         if amount:
             _must(twin, Step("withdraw", account, (token, keeper, amount)))
     model.check()
+    twin.compare_all()
     _nothing_left(twin)
 
 

@@ -1,7 +1,7 @@
 """What every word of the contracts' storage should be, by the model: money, deals, rounds, stakes, requests.
 
-Reading a word costs less than a microsecond, so all of it is compared after each step of a trace; the numbers are those of the
-compiler's storage layout, and `views` reads a sample of the same through the contracts' own functions.
+Reading a word costs less than a microsecond, so all of it is compared after each step of a trace. The numbers of the slots are
+those of the compiler's storage layout.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import lru_cache
 from lilypad_agents.protocol.lifecycle import Status
 from tests.reference.deals import Deal
 from tests.reference.mediation import Phase, Round, Seat, facts_of
-from tests.reference.protocol import Protocol
+from tests.reference.protocol import Protocol, Step
 from tests.reference.staking import PoolModel
 from tests.reference.terms import PoolTerms, accrual_hash
 from tests.reference.words import ZERO, address_bits, keccak, number_of, slot_of, words
@@ -21,21 +21,43 @@ Word = tuple[str, str, int, int]  # what it is, contract, slot, value
 _slot = lru_cache(maxsize=200_000)(slot_of)
 
 
+# What a call may change. A part that is not renewed has to stay as it was: if it does not, the comparison says so.
+_NO_MONEY = frozenset({"commit", "reveal", "open_result", "name_data", "advance", "set_operator", "refuse", "apply_pending", "unbond",
+                       "grant", "revoke", "draw_cancelled", "submit", "submit_signed", "cancel", "ask", "take_back"})  # fmt: skip
+_OFFERS = frozenset({"open", "open_batch", "cancel", "decline", "take_back"})
+_STAKES = frozenset({"stake", "unbond", "withdraw_stake", "apply_pending", "draw_cancelled"})
+_SEATS = frozenset({"queue", "draw", "appeal", "execute", "unwind"})
+_JOBS = frozenset({"ask", "take_back", "deliver", "deliver_failure", "deliver_unopened"})
+_WORLD = frozenset({"wait", "seed", "refuse"})
+
+
 class Image:
-    """`places`: addresses by the names of `Site.contracts`."""
+    """`places`: addresses by the names of `Site.contracts`. `parts`: the words as they should be, renewed where a step went."""
 
     def __init__(self, places: dict[str, str], tokens: tuple[str, ...], accounts: list[str]) -> None:
         self.places, self.tokens, self.accounts = places, tokens, accounts
+        self.parts: dict[bytes | str, list[Word]] = {}
 
-    def words(self, model: Protocol) -> Iterator[Word]:
-        """All of them."""
-        yield from self.ledger(model)
-        yield from self.offers(model)
+    def renew(self, model: Protocol, step: Step | None = None) -> None:
+        """After a step that was taken; None: everything."""
+        if step is None:
+            self.parts = {}
+        elif step.call in _WORLD:
+            return
+        call = step.call if step else ""
+        if not step or call not in _NO_MONEY:
+            self.parts["ledger"] = list(self.ledger(model))
+        if not step or call in _OFFERS:
+            self.parts["offers"] = list(self.offers(model))
+        if not step or call in _JOBS:
+            self.parts["jobs"] = list(self.jobs(model))
         for deal_id in model.deals.all:
-            yield from self.deal(model, deal_id)
+            if deal_id not in self.parts or (step and _is_about(step, deal_id)):
+                self.parts[deal_id] = list(self.deal(model, deal_id))
         for terms, pool in model.stakes.values():
-            yield from self.pool(terms, pool)
-        yield from self.jobs(model)
+            about = step and (step.args[0] is terms if call in _STAKES else call in _SEATS)
+            if terms.id not in self.parts or about:
+                self.parts[terms.id] = list(self.pool(terms, pool))
 
     # ---- the core
 
@@ -161,7 +183,14 @@ def deal_word(deal: Deal) -> int:
 def _round_bits(r: Round, provider: str, terms: PoolTerms) -> int:
     """Section 6.2: one word a round, but for phase and deadline."""
     seats = sum(state << 50 + 3 * seat for seat, state in enumerate(r.seats))
-    flags = (r.opened != ZERO) << 6 | r.redrawn << 7 | r.lone_asked_again << 8 | r.provider_late << 9
+    flags = (r.opened != ZERO) << 6 | r.redrawn << 7 | r.lone_unserved << 8 | r.provider_late << 9
     facts = facts_of(r, provider, terms) if r.is_drawn else r.ticket
     return r.number << 3 | flags | seats | 1 << 95 | facts << 96
 
+
+
+def _is_about(step: Step, deal_id: bytes) -> bool:
+    if not step.args:
+        return False
+    first = step.args[0]
+    return first == deal_id or (isinstance(first, tuple) and any(isinstance(item, tuple) and deal_id in item[:1] for item in first))

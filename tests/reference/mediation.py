@@ -79,7 +79,7 @@ class Round:
     votes: list[bytes] = field(default_factory=list)
     opened: bytes = ZERO
     redrawn: bool = False
-    lone_asked_again: bool = False  # the first lone seat said Unavailable
+    lone_unserved: bool = False  # the first lone seat said Unavailable
     provider_late: bool = False  # so did the second
     finding: Finding = Finding.NONE  # of an earlier round
     appellant: str = NOBODY
@@ -141,9 +141,11 @@ def at(round_: Round, now: int, pool: PoolTerms) -> Round:
 
 
 def tallied(round_: Round, time: int, pool: PoolTerms) -> Round:
-    """A lone seat's confirmation decides, and so does the provider's not opening; anything else brings the panel."""
+    """A lone seat's confirmation decides, unless the one before it was not served, and so does the provider's not opening;
+    anything else brings the panel."""
     finding, _ = tally(round_)
-    if round_.size == 0 and finding not in (Finding.CONFIRMED, Finding.NOT_OPENED):
+    decides = finding == Finding.NOT_OPENED or (finding == Finding.CONFIRMED and not round_.lone_unserved)
+    if round_.size == 0 and not decides:
         return round_.to(Phase.DUE, 0)
     return round_.to(Phase.APPEALABLE, time + pool.appeal_window)
 
@@ -173,7 +175,7 @@ def tally(r: Round) -> tuple[Finding, bytes]:
 
 @dataclass
 class Dispute:
-    """The last round runs. `lost`: by seats that were replaced, less what their redraws cost; `lone`: the first lone seat."""
+    """The last round runs. `lost`: by seats that were replaced, less what their redraws cost; `lone`: a first lone seat that was."""
 
     rounds: list[Round]
     lone: str = NOBODY
@@ -269,10 +271,11 @@ class Mediation:
             except Refused:
                 self._next(deal, dispute, round_, late=False)
         else:
-            self._next(deal, dispute, round_, late=round_.lone_asked_again and round_.seats[0] == Seat.UNAVAILABLE)
+            self._next(deal, dispute, round_, late=round_.lone_unserved and round_.seats[0] == Seat.UNAVAILABLE)
 
     def _lone_is_asked_again(self, round_: Round) -> bool:
-        return round_.seats[0] == Seat.UNAVAILABLE and not round_.redrawn
+        """Once, when the lone seat found no digest."""
+        return round_.seats[0] in (Seat.UNAVAILABLE, Seat.BROKEN, Seat.CANNOT_RUN) and not round_.redrawn
 
     def _ask(self, deal: Deal, pool: PoolModel, round_: Round, *, redraw: bool, seats: int) -> int:
         return pool.queue(self.round_key(deal, round_, redraw), seats, self._excluded(deal))
@@ -301,7 +304,8 @@ class Mediation:
         self._release(deal, [(round_.accounts[0], 0)])
         dispute.lone = round_.accounts[0]
         round_ = copy(round_)
-        round_.seats, round_.lone_asked_again = [Seat.SILENT], True
+        round_.lone_unserved = round_.seats[0] == Seat.UNAVAILABLE
+        round_.seats = [Seat.SILENT]
         self._queue_again(dispute, round_, ticket)
 
     def _queue_again(self, dispute: Dispute, round_: Round, ticket: int) -> None:
@@ -540,7 +544,8 @@ class Mediation:
                 returned[index] = r.count * fee - spent
         pot += (dispute.lost if dispute else 0) + sum(loss for _, loss in losses)
         lone = dispute.lone if dispute else NOBODY
-        lone_owed = seat_part if lone != NOBODY and side != "provider" and standing != Finding.OTHER else 0
+        lone_was_right = side == "neither" or (standing in (Finding.UNSERVED, Finding.NOT_OPENED) and rounds[0].lone_unserved)
+        lone_owed = seat_part if lone != NOBODY and lone_was_right else 0
         brought = {i: rounds[i].count * fee - back for i, back in returned.items() if self._brought(rounds, i, standing)}
         challenger_owed = begun if side == "against" and not _is_audit(deal) else 0
         claim = 0

@@ -21,8 +21,8 @@ from tests.reference.terms import UNLIMITED, JobOffer, Opening, Pair, PoolTerms,
 from tests.reference.words import NOBODY, ZERO, keccak
 
 # Audit rate and collateral, basis points: usual ones that open, and some that must not.
-_PRESETS = ((800, 150_000), (800, 160_000), (5_000, 70_000), (5_000, 70_000), (10_000, 80_000), (2_000, 80_000),
-            (2_000, 80_000), (10_000, 80_000), (799, 150_000))  # fmt: skip
+_PRESETS = ((800, 162_000), (800, 170_000), (5_000, 80_000), (5_000, 80_000), (10_000, 80_000), (2_000, 80_000), (2_000, 80_000),
+            (10_000, 80_000), (799, 161_000))  # fmt: skip
 _PRICES = (COIN, COIN, COIN, COIN, COIN + 7, COIN + 7, 2 * COIN, 2 * COIN, 3 * COIN, 3 * COIN, 1, 11 * COIN)
 _AMOUNTS = (0, 1, COIN, 7 * COIN, 40 * COIN, 300 * COIN, 10**24)
 _THEMES = ("right", "right", "right", "wrong", "wrong", "unserved", "unavailable", "broken", "cannot run", "apart", "mixed", "mixed")

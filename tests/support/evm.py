@@ -221,9 +221,10 @@ class Evm:
     def storage(self, account: Any, slot: int) -> int:
         return self._evm.storage(_plain(account), slot)
 
-    def storage_of(self, address: str, slot: int) -> int:
-        """As `storage`, for many words."""
-        return self._evm.storage(address, slot)
+    @property
+    def storage_of(self) -> Callable[[str, int], int]:
+        """As `storage`, for many words: takes an address and a slot."""
+        return self._evm.storage
 
     def erase(self, account: Any) -> None:
         """Takes an account's code away, as a chain does after the transaction in which a new contract destroyed itself."""
@@ -282,9 +283,10 @@ class Evm:
         finally:
             self._evm.reset_transient_storage()
 
-    def logs(self) -> tuple[Log, ...]:
-        """Of the last transaction, when it was an `attempt` that succeeded."""
-        return tuple(self._log(log) for log in self._evm.result.logs)
+    def logs(self, only: bytes | None = None) -> tuple[Log, ...]:
+        """Of the last transaction, when it was an `attempt` that succeeded. `only`: the topic of the event that is looked for."""
+        wanted = None if only is None else "0x" + only.hex()
+        return tuple(self._log(log) for log in self._evm.result.logs if wanted is None or wanted in log.topics[:1])
 
     def static(self, to: Any, data: bytes, sender: Any = None, gas: int = _GAS_LIMIT) -> bytes:
         """Runs a call without its effects and answers the bytes. Raises Reverted or Halted."""
@@ -471,6 +473,10 @@ def selector_of(contract: str, function: str) -> bytes:
     """Of a function that is not overloaded."""
     (found,) = _artefact(contract).abi.functions[function]
     return found.selector
+
+
+def topic_of(contract: str, event: str) -> bytes:
+    return _artefact(contract).abi.events[event].topic
 
 
 def error_names() -> Mapping[bytes, str]:
