@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from lilypad_agents.protocol.lifecycle import Status
-from tests.reference import mediation, terms
+from tests.reference import division, terms
 from tests.reference.chain import Site, build_site
 from tests.reference.deals import Deals, Lottery
 from tests.reference.differential import play
 from tests.reference.ledger import Ledger, require
-from tests.reference.mediation import SIZES, Mediation
+from tests.reference.rounds import SIZES
 from tests.reference.staking import PoolModel
 from tests.reference.terms import Price
 from tests.reference.twin import Difference, Tally
@@ -64,9 +64,9 @@ _BUGS: dict[str, tuple[Any, str, Any]] = {
     "a deadline ends a second early": (Deals, "by", lambda deals, end: require(deals.clock.time < end, "DeadlinePassed")),
     "a timeout works a second early": (Deals, "after", lambda deals, end: require(deals.clock.time >= end, "DeadlineAhead")),
     "a lost seed is a seed that is not known": (Lottery, "LOST", Lottery.PENDING),
-    "keepers get three hundredths": (Mediation, "keepers_part", lambda judge, deal: judge.fee(deal) * 3 // 100),
-    "no appellant is paid back": (Mediation, "_brought", lambda *arguments: False),
-    "no seat is ever contradicted": (mediation, "_judged", lambda standing, *rest: (standing.side == "neither", False)),
+    "keepers get three hundredths": (division, "keepers_part", lambda deal: division.fee_of(deal) * 3 // 100),
+    "no appellant is paid back": (division, "brought", lambda *arguments: False),
+    "no seat is ever contradicted": (division, "judged", lambda standing, *rest: (standing.side == "neither", False)),
     "the tree is never frozen": (PoolModel, "frozen", property(lambda pool: False)),
     "a sweep forgets the fund": (Ledger, "sweep", lambda ledger, place: ledger.accrued.update({place: [0, 0, 0]})),
 }  # fmt: skip

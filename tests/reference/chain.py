@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
 
 from coincurve import PrivateKey
 
@@ -16,8 +15,8 @@ from lilypad_agents.protocol.lifecycle import Agreement, Verdict
 from lilypad_agents.protocol.parameters import Parameters, devnet
 from tests.reference.deals import Clock
 from tests.reference.ledger import Accrual
-from tests.reference.mediation import Round, seating
 from tests.reference.protocol import Places, Protocol, Skipped, Step
+from tests.reference.rounds import Round, seating
 from tests.reference.terms import (
     JobOffer,
     ModuleTerms,

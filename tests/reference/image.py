@@ -11,8 +11,8 @@ from functools import lru_cache
 
 from lilypad_agents.protocol.lifecycle import Status
 from tests.reference.deals import Deal
-from tests.reference.mediation import Phase, Round, Seat, facts_of
 from tests.reference.protocol import Protocol, Step
+from tests.reference.rounds import Phase, Round, Seat, facts_of
 from tests.reference.staking import PoolModel
 from tests.reference.terms import PoolTerms, accrual_hash
 from tests.reference.words import ZERO, address_bits, keccak, number_of, slot_of, words

@@ -1,201 +1,36 @@
-"""Disputes before the default strategy: rounds, what time does to them, tallies, and who gets what. Protocol section 6.2.
+"""Disputes before the default strategy: who asks for seats, votes, opens, appeals and executes. Protocol section 6.2.
 
-A round has 1, 3, 7 or 15 seats. What time does to a round is computed whenever somebody calls; nobody has to write it down.
+`rounds` says what time does to a round, `division` who gets what.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from copy import copy
-from dataclasses import dataclass, field
-from enum import IntEnum
 
 from lilypad_agents.protocol.lifecycle import DisputeKind, Status, Verdict
 from tests.reference.deals import Deal, Deals
+from tests.reference.division import Division, Ended, divide, fee_of, is_audit, keepers_part, standing_of
 from tests.reference.ledger import RESULTS, Refused, require
+from tests.reference.rounds import (
+    CANNOT_RUN,
+    LAST_WORD,
+    MODULE_BROKEN,
+    SERVED,
+    SIZES,
+    UNAVAILABLE,
+    Dispute,
+    Finding,
+    Phase,
+    Round,
+    Seat,
+    at,
+    tallied,
+    tally,
+)
 from tests.reference.staking import POSTPONED, PoolModel
 from tests.reference.terms import Opening, PoolTerms
-from tests.reference.words import NOBODY, ZERO, keccak, number_of, word, words
-
-SIZES = (1, 3, 7, 15)
-UNAVAILABLE, MODULE_BROKEN, CANNOT_RUN, SERVED = (number.to_bytes(32, "big") for number in (1, 2, 3, 4))
-LAST_WORD = 255  # votes up to here are no digests
-
-
-class Phase(IntEnum):
-    NONE = 0
-    DUE = 1
-    QUEUED = 2
-    COMMIT = 3
-    OPEN = 4
-    REVEAL = 5
-    APPEALABLE = 6
-    EXECUTABLE = 7
-    EXECUTED = 8
-
-
-class Seat(IntEnum):
-    """What a seat said; from CONFIRMS on it has revealed."""
-
-    SILENT = 0
-    COMMITTED = 1
-    CONFIRMS = 2
-    UNSERVED = 3  # the provider's digest, but the result data was not there
-    OTHER = 4  # another digest
-    UNAVAILABLE = 5
-    BROKEN = 6
-    CANNOT_RUN = 7
-
-
-class Finding(IntEnum):
-    NONE = 0
-    CONFIRMED = 1
-    OTHER = 2
-    UNSERVED = 3
-    NOT_OPENED = 4
-    BROKEN = 5
-    DIVIDED = 6
-    ABSENT = 7
-
-    @property
-    def side(self) -> str:
-        """Whom it is for."""
-        if self == Finding.CONFIRMED:
-            return "provider"
-        return "against" if self in (Finding.OTHER, Finding.UNSERVED, Finding.NOT_OPENED) else "neither"
-
-
-@dataclass
-class Round:
-    """`opened`: the provider's digest (delivery: its data id) once it opened. `votes`: commitments, then other digests."""
-
-    size: int  # index into SIZES
-    delivery: bool
-    phase: Phase = Phase.QUEUED
-    deadline: int = 0
-    ticket: int = 0
-    accounts: tuple[str, ...] = ()
-    seats: list[Seat] = field(default_factory=list)
-    votes: list[bytes] = field(default_factory=list)
-    opened: bytes = ZERO
-    redrawn: bool = False
-    lone_unserved: bool = False  # the first lone seat said Unavailable
-    provider_late: bool = False  # so did the second
-    finding: Finding = Finding.NONE  # of an earlier round
-    appellant: str = NOBODY
-
-    @property
-    def number(self) -> int:
-        return self.size + 4 * self.delivery
-
-    @property
-    def count(self) -> int:
-        return SIZES[self.size]
-
-    @property
-    def is_drawn(self) -> bool:
-        return bool(self.accounts)
-
-    @property
-    def silent(self) -> list[int]:
-        return [seat for seat, state in enumerate(self.seats) if state == Seat.SILENT]
-
-    def says(self, state: Seat) -> int:
-        return self.seats.count(state)
-
-    def to(self, phase: Phase, deadline: int) -> Round:
-        moved = copy(self)
-        moved.phase, moved.deadline = phase, deadline
-        return moved
-
-    @property
-    def awaits_redraw(self) -> bool:
-        """Due since seats missed their commit, for the first time."""
-        return self.phase == Phase.DUE and not self.redrawn and bool(self.silent)
-
-    @property
-    def is_tallied(self) -> bool:
-        due = self.phase == Phase.DUE and not self.awaits_redraw
-        return due or self.phase in (Phase.APPEALABLE, Phase.EXECUTABLE)
-
-
-def at(round_: Round, now: int, pool: PoolTerms) -> Round:
-    """What time has made of a round: the table of section 6.2."""
-    r = round_
-    if not r.is_drawn or r.phase == Phase.QUEUED:
-        return r
-    if r.phase == Phase.COMMIT and now > r.deadline:
-        if r.silent and not r.redrawn:
-            return r.to(Phase.DUE, 0)
-        if len(r.silent) == r.count:
-            r = tallied(r, r.deadline, pool)
-        else:
-            r = r.to(Phase.REVEAL if r.opened != ZERO else Phase.OPEN, r.deadline + pool.reveal_window)
-    if r.phase == Phase.OPEN and now > r.deadline:
-        r = tallied(r, r.deadline, pool) if r.delivery else r.to(Phase.REVEAL, r.deadline + pool.reveal_window)
-    if r.phase == Phase.REVEAL and now > r.deadline:
-        r = tallied(r, r.deadline, pool)
-    if r.phase == Phase.APPEALABLE and now > r.deadline:
-        r = r.to(Phase.EXECUTABLE, 0)
-    return r
-
-
-def tallied(round_: Round, time: int, pool: PoolTerms) -> Round:
-    """A lone seat's confirmation decides, unless the one before it was not served, and so does the provider's not opening;
-    anything else brings the panel."""
-    finding, _ = tally(round_)
-    decides = finding == Finding.NOT_OPENED or (finding == Finding.CONFIRMED and not round_.lone_unserved)
-    if round_.size == 0 and not decides:
-        return round_.to(Phase.DUE, 0)
-    return round_.to(Phase.APPEALABLE, time + pool.appeal_window)
-
-
-def tally(r: Round) -> tuple[Finding, bytes]:
-    """By strict majority of all seats; and the digest that Finding.OTHER is about."""
-    counts = Counter(r.seats)
-
-    def majority(number: int) -> bool:
-        return 2 * number > r.count
-
-    asked = r.delivery or len(r.silent) < r.count
-    if asked and r.opened == ZERO:
-        return Finding.NOT_OPENED, ZERO
-    if majority(counts[Seat.CONFIRMS]):
-        return Finding.CONFIRMED, ZERO
-    if majority(counts[Seat.UNSERVED] + counts[Seat.UNAVAILABLE]):
-        return Finding.UNSERVED, ZERO
-    if majority(counts[Seat.BROKEN]):
-        return Finding.BROKEN, ZERO
-    for digest, number in Counter(vote for vote, state in zip(r.votes, r.seats, strict=True) if state == Seat.OTHER).items():
-        if majority(number):
-            return Finding.OTHER, digest
-    ran = counts[Seat.CONFIRMS] + counts[Seat.UNSERVED] + counts[Seat.OTHER]
-    return (Finding.DIVIDED if majority(ran) else Finding.ABSENT), ZERO
-
-
-@dataclass
-class Dispute:
-    """The last round runs. `lost`: by seats that were replaced, less what their redraws cost; `lone`: a first lone seat that was."""
-
-    rounds: list[Round]
-    lone: str = NOBODY
-    lost: int = 0
-    redraw_ticket: int = 0
-    over: bool = False
-
-    @property
-    def last(self) -> Round:
-        return self.rounds[-1]
-
-
-@dataclass
-class Division:
-    """Smallest units. `losses`: of each seat that ends now."""
-
-    credits: Counter[str]
-    to_fund: int
-    claim: int
-    losses: list[tuple[str, int]]
+from tests.reference.words import NOBODY, ZERO, keccak, number_of, words
 
 
 class Mediation:
@@ -230,14 +65,6 @@ class Mediation:
 
     def _pool(self, deal: Deal) -> tuple[PoolTerms, PoolModel]:
         return self.pools[deal.record.pool]
-
-    def fee(self, deal: Deal) -> int:
-        """Of a seat: re-running, or fetching alone."""
-        return deal.price.seat_floor if deal.kind == DisputeKind.DELIVERY else deal.price.seat_fee
-
-    def keepers_part(self, deal: Deal) -> int:
-        """2 % of a seat's fee, rounded down."""
-        return self.fee(deal) * 2 // 100
 
     def _excluded(self, deal: Deal) -> tuple[str, ...]:
         r = deal.record
@@ -350,7 +177,7 @@ class Mediation:
 
     def _pay_drawer(self, deal: Deal, dispute: Dispute, who: str, seats: int) -> None:
         """A third of the keepers' part of the drawn seats' fees; a redraw: at most what the replaced seats lost."""
-        amount = seats * self.keepers_part(deal) // 3
+        amount = seats * keepers_part(deal) // 3
         if dispute.last.redrawn:
             amount = min(amount, dispute.lost)
             dispute.lost -= amount
@@ -448,7 +275,7 @@ class Mediation:
         if dispute is None or r is None or r.phase != Phase.APPEALABLE:
             raise Refused("PhaseWrong")
         require(r.size < 3, "RoundIsLast")
-        fee, token, ledger = SIZES[r.size + 1] * self.fee(deal), deal.record.token, self.deals.ledger
+        fee, token, ledger = SIZES[r.size + 1] * fee_of(deal), deal.record.token, self.deals.ledger
         require(pool.can_queue(SIZES[r.size + 1], self._excluded(deal)), "SeatsUnavailable")
         require(ledger.wallet[token, who] >= fee, "TokenRefuses")
         self._next(deal, dispute, r, late=False)
@@ -465,9 +292,9 @@ class Mediation:
         rounds = self._rounds_at(dispute, self.now, terms)
         if self.now <= deal.deadline - self.last_call:
             require(bool(rounds) and rounds[-1].phase == Phase.EXECUTABLE, "PhaseWrong")
-        standing = _standing(rounds)
+        standing = standing_of(rounds)
         verdict = self._verdict(deal, standing)
-        division = self._divide(deal, dispute, rounds, standing, who, unwound=False)
+        division = divide(self._ended(deal, dispute, rounds, standing, who))
         bounty_to = {Verdict.NOT_DELIVERED: who, Verdict.WRONG: deal.beginner}.get(verdict, NOBODY)
         self.deals.check_verdict(self.address, deal_id, verdict, opening, division.claim)
         kind = deal.kind
@@ -485,7 +312,7 @@ class Mediation:
         dispute, (terms, _) = self.of(deal_id), self._pool(deal)
         require(not (dispute and dispute.over), "NothingToUnwind")
         rounds = self._rounds_at(dispute, deal.deadline, terms)
-        division = self._divide(deal, dispute, rounds, Finding.NONE, who, unwound=True)
+        division = divide(self._ended(deal, dispute, rounds, Finding.NONE, who))
         self._close(deal, dispute, rounds, division.losses)
         self._pay(deal, division)
 
@@ -497,6 +324,12 @@ class Mediation:
             rounds[-1].finding, _ = tally(rounds[-1])
         return rounds
 
+    def _ended(self, deal: Deal, dispute: Dispute | None, rounds: list[Round], standing: Finding, keeper: str) -> Ended:
+        against = Verdict.NOT_DELIVERED if deal.kind == DisputeKind.DELIVERY else Verdict.WRONG
+        most = self.deals.most_claim(deal, against) if standing.side == "against" else 0
+        lone, lost = (dispute.lone, dispute.lost) if dispute else (NOBODY, 0)
+        return Ended(deal, self._pool(deal)[0], rounds, standing, keeper, lone, lost, most)
+
     def _verdict(self, deal: Deal, standing: Finding) -> Verdict:
         if deal.kind == DisputeKind.DELIVERY:  # a panel that says nothing has shown nothing against the provider
             return Verdict.NOT_DELIVERED if standing.side == "against" else Verdict.DELIVERED
@@ -505,7 +338,7 @@ class Mediation:
     def _close(self, deal: Deal, dispute: Dispute | None, rounds: list[Round], losses: list[tuple[str, int]]) -> None:
         pool = self._pool(deal)[1]
         if dispute is None:
-            dispute = self.disputes[deal.record.id] = Dispute([Round(0 if _is_audit(deal) else 1, deal.kind == DisputeKind.DELIVERY)])
+            dispute = self.disputes[deal.record.id] = Dispute([Round(0 if is_audit(deal) else 1, deal.kind == DisputeKind.DELIVERY)])
         elif rounds[-1].phase == Phase.QUEUED:
             pool.cancel(dispute.redraw_ticket if rounds[-1].redrawn else rounds[-1].ticket)
         if losses:
@@ -515,148 +348,3 @@ class Mediation:
     def _pay(self, deal: Deal, division: Division) -> None:
         self.deals.ledger.move(deal.record.token, self.address, division.credits.items())
         self.deals.ledger.donate(deal.accrual.fund, self.address, division.to_fund)
-
-    def _divide(
-        self, deal: Deal, dispute: Dispute | None, rounds: list[Round], standing: Finding, keeper: str, *, unwound: bool
-    ) -> Division:
-        """Section 6.2, "Money". Every unit that came in for the dispute goes out."""
-        fee, keepers_part, side = self.fee(deal), self.keepers_part(deal), standing.side
-        seat_part = fee - keepers_part
-        begun = fee * (4 if _is_audit(deal) else 3)
-        credits: Counter[str] = Counter()
-        losses: list[tuple[str, int]] = []
-        pot = unused_of_begun = keepers = 0
-        returned: dict[int, int] = {}
-        unused_of_begun = begun
-        for index, r in enumerate(rounds):
-            coherent = self._seats(deal, r, rounds, standing, losses)
-            credits.update({account: seat_part * number for account, number in Counter(coherent).items()})
-            spent = r.count * keepers_part // 3 if r.is_drawn else 0  # who drew was paid at once
-            if r.finding != Finding.NONE:
-                keepers += r.count * keepers_part - spent
-                spent = r.count * keepers_part + len(coherent) * seat_part
-                if side != "neither":
-                    pot += r.count * fee - spent
-                    spent = r.count * fee
-            if r.appellant == NOBODY:
-                unused_of_begun -= spent
-            else:
-                returned[index] = r.count * fee - spent
-        pot += (dispute.lost if dispute else 0) + sum(loss for _, loss in losses)
-        lone = dispute.lone if dispute else NOBODY
-        lone_was_right = side == "neither" or (standing in (Finding.UNSERVED, Finding.NOT_OPENED) and rounds[0].lone_unserved)
-        lone_owed = seat_part if lone != NOBODY and lone_was_right else 0
-        brought = {i: rounds[i].count * fee - back for i, back in returned.items() if self._brought(rounds, i, standing)}
-        challenger_owed = begun if side == "against" and not _is_audit(deal) else 0
-        claim = 0
-        if side == "provider" and deal.kind == DisputeKind.AUDIT and rounds[-1].provider_late:
-            claim = 3 * fee
-        if side == "against":
-            verdict = Verdict.NOT_DELIVERED if deal.kind == DisputeKind.DELIVERY else Verdict.WRONG
-            lacking = lone_owed + challenger_owed + sum(brought.values()) - pot - unused_of_begun
-            claim = min(max(lacking, 0), self.deals.most_claim(deal, verdict))
-        pot += claim
-        to_fund = 0
-        if side == "neither":
-            given = min(lone_owed, unused_of_begun)
-            credits[lone] += given
-            unused_of_begun -= given
-            lone_owed = 0
-        if deal.kind == DisputeKind.AUDIT_EXPIRED and side != "against":
-            credits[deal.record.provider] += unused_of_begun
-        elif side == "neither" and not _is_audit(deal):
-            credits[deal.beginner] += unused_of_begun
-        elif side == "neither":
-            to_fund = unused_of_begun
-        else:
-            pot += unused_of_begun
-        for account, owed in ((lone, lone_owed), *((rounds[i].appellant, owed) for i, owed in brought.items()),
-                              (deal.beginner, challenger_owed)):  # fmt: skip
-            given = min(owed, pot)
-            credits[account] += given
-            pot -= given
-        for index, back in returned.items():
-            credits[rounds[index].appellant] += back
-        if _is_audit(deal) and rounds and rounds[0].finding != Finding.NONE:
-            credits[deal.beginner] += keepers_part // 3
-            keepers -= keepers_part // 3
-        credits[keeper] += keepers
-        return Division(Counter({a: n for a, n in credits.items() if n}), to_fund + pot, claim, losses)
-
-    def _brought(self, rounds: list[Round], index: int, standing: Finding) -> bool:
-        """Whether the appeal for this round brought the verdict: it says so, and the round before did not."""
-        r, before = rounds[index], rounds[index - 1]
-        return r.finding != Finding.NONE and r.finding.side == standing.side != before.finding.side
-
-    def _seats(self, deal: Deal, r: Round, rounds: list[Round], standing: Finding, losses: list[tuple[str, int]]) -> list[str]:
-        """Adds what each seat of a drawn round loses; answers the accounts of the seats that are paid."""
-        terms = self._pool(deal)[0]
-        paid: list[str] = []
-        if not r.is_drawn:
-            return paid
-        asked = r.opened != ZERO or not r.delivery  # about delivery nobody is asked before the data is named
-        voting = r.phase == Phase.REVEAL or (r.phase == Phase.OPEN and not r.delivery)
-        for seat, (account, state) in enumerate(zip(r.accounts, r.seats, strict=True)):
-            if r.phase == Phase.QUEUED and state == Seat.SILENT:
-                continue  # ended when its successor was asked for
-            if r.finding == Finding.NONE:  # void: only those that let the commit window pass
-                missed = state == Seat.SILENT and (voting or r.awaits_redraw)
-                losses.append((account, terms.seat_stake // 4 if missed else 0))
-            elif state in (Seat.SILENT, Seat.COMMITTED):
-                losses.append((account, terms.seat_stake // 4 if asked else 0))
-            else:
-                agrees, contradicted = _judged(standing, state, r.votes[seat], _opened(deal, rounds), _right(rounds, standing))
-                losses.append((account, terms.seat_stake if contradicted else 0))
-                paid += [account] if agrees else []
-        return paid
-
-
-def _is_audit(deal: Deal) -> bool:
-    return deal.kind in (DisputeKind.AUDIT, DisputeKind.AUDIT_EXPIRED)
-
-
-def _standing(rounds: list[Round]) -> Finding:
-    """The last round's; a void appeal leaves what stood before, and a lone seat's word that calls a panel does not stand."""
-    if not rounds:
-        return Finding.NONE
-    last = rounds[-1]
-    if last.finding != Finding.NONE:
-        return Finding.NONE if last.phase == Phase.DUE else last.finding
-    return rounds[-2].finding if last.appellant != NOBODY else Finding.NONE
-
-
-def _opened(deal: Deal, rounds: list[Round]) -> bytes:
-    """The provider's digest."""
-    drawn = [r for r in rounds if r.is_drawn]
-    return drawn[-1].opened if drawn and deal.kind != DisputeKind.DELIVERY else ZERO
-
-
-def _right(rounds: list[Round], standing: Finding) -> bytes:
-    """The digest that a finding of another digest is about."""
-    if standing != Finding.OTHER:
-        return ZERO
-    return tally(rounds[-1] if rounds[-1].finding != Finding.NONE else rounds[-2])[1]
-
-
-def _judged(standing: Finding, state: Seat, vote: bytes, opened: bytes, right: bytes) -> tuple[bool, bool]:
-    """Whether a seat that revealed agrees with what stands, and whether what stands contradicts the digest it found."""
-    digest = {Seat.CONFIRMS: opened, Seat.UNSERVED: opened, Seat.OTHER: vote}.get(state)
-    if standing.side == "neither":
-        return True, False
-    if standing == Finding.CONFIRMED:
-        return state == Seat.CONFIRMS or (state == Seat.OTHER and vote == opened), state == Seat.OTHER and vote != opened
-    if standing == Finding.OTHER:
-        return state == Seat.OTHER and vote == right, digest is not None and not (state == Seat.OTHER and vote == right)
-    if standing == Finding.UNSERVED:
-        return state in (Seat.UNSERVED, Seat.UNAVAILABLE), False
-    return digest is not None or state == Seat.UNAVAILABLE, False
-
-
-def facts_of(r: Round, provider: str, terms: PoolTerms) -> int:
-    """What the chain keeps of a seating: the low 160 bits of its hash."""
-    return number_of(keccak(word(32) + seating(r, provider, terms))) & (1 << 160) - 1
-
-
-def seating(r: Round, provider: str, terms: PoolTerms) -> bytes:
-    """The facts of a drawn round as its events said them and callers bring them back."""
-    return words(provider, terms.reveal_window, terms.appeal_window, r.opened, 160, len(r.accounts), *r.accounts)

@@ -13,7 +13,7 @@ from typing import Any
 
 from lilypad_agents.protocol.lifecycle import DisputeKind, Status
 from tests.reference.ledger import Accrual, Ledger
-from tests.reference.mediation import Seat
+from tests.reference.rounds import Seat
 from tests.reference.terms import Price, commitment_of
 from tests.reference.words import NOBODY, ZERO
 from tests.support.evm import Log

@@ -15,8 +15,8 @@ from lilypad_agents.protocol.lifecycle import Agreement, DisputeKind, Status, Ve
 from tests.reference.chain import CALLBACK_GAS, COIN, INPUTS, MEDIATORS, PEOPLE, PERIOD_BLOCKS, Site, content_of
 from tests.reference.deals import Deal, Lottery
 from tests.reference.jobs import State
-from tests.reference.mediation import CANNOT_RUN, MODULE_BROKEN, SERVED, UNAVAILABLE, Phase, Round, Seat
 from tests.reference.protocol import Protocol, Step
+from tests.reference.rounds import CANNOT_RUN, MODULE_BROKEN, SERVED, UNAVAILABLE, Phase, Round, Seat
 from tests.reference.terms import UNLIMITED, JobOffer, Opening, Pair, PoolTerms, ResourceOffer, commitment_of
 from tests.reference.words import NOBODY, ZERO, keccak
 
@@ -74,6 +74,9 @@ class Traces:
             step = next(make() for limit, make in self._table() if dice < limit)
         if self._chance(0.03) and step.call not in ("wait", "seed", "ask", "take_back", "refuse", "resolve"):
             return step._replace(who=self._somebody())  # somebody else tries it
+        keys = [key for account, key in self.model.ledger.delegates if account == step.who]
+        if keys and self._chance(0.2):
+            return step._replace(who=self.choose.choice(keys))  # a delegate does, with the right scope or another
         return step
 
     def _table(self) -> tuple[tuple[float, Callable[[], Step | None]], ...]:
