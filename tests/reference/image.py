@@ -51,11 +51,14 @@ class Image:
             self.parts["offers"] = list(self.offers(model))
         if not step or call in _JOBS:
             self.parts["jobs"] = list(self.jobs(model))
+        if not step or call == "execute":
+            marks = model.mediation.marks
+            self.parts["marks"] = [("marks", self.places["mediation"], _slot(6, version), count) for version, count in marks.items()]
         for deal_id in model.deals.all:
             if deal_id not in self.parts or (step and _is_about(step, deal_id)):
                 self.parts[deal_id] = list(self.deal(model, deal_id))
         for terms, pool in model.stakes.values():
-            about = step and (step.args[0] is terms if call in _STAKES else call in _SEATS)
+            about = step and (step.args[0].id == terms.id if call in _STAKES else call in _SEATS)
             if terms.id not in self.parts or about:
                 self.parts[terms.id] = list(self.pool(terms, pool))
 
@@ -121,7 +124,6 @@ class Image:
             for seat, (state, vote) in enumerate(zip(round_.seats, round_.votes, strict=True)):
                 kept = number_of(vote) if state in (Seat.COMMITTED, Seat.OTHER) else 0
                 yield "vote", mediation, _slot(2, deal_id, round_.number << 8 | seat), kept
-        yield "marks", mediation, _slot(6, deal.record.module), model.mediation.marks[deal.record.module]
 
     # ---- staking
 

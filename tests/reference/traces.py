@@ -174,7 +174,10 @@ class Traces:
             return Step("open", self._somebody(), ((self._job(blank, *again),),))
         if self._chance(0.04) and (deal := self._deal()):
             return Step("open", self._somebody(), ((deal.record.pair,),))  # the same two offers
-        asked = [request.offer for request in self.model.jobs.requests.values() if request.state == State.REQUESTED]
+        asked = [
+            request.offer for request in self.model.jobs.requests.values()
+            if request.state == State.REQUESTED and (request.offer.expiry >= self.model.clock.time or self._chance(0.05))
+        ]  # fmt: skip
         if asked and self._chance(0.5):
             return self._open_request(self.choose.choice(asked))
         number = self._pick(1, 1, 1, 1, 2, 3)
