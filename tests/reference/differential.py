@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,6 @@ class Run:
         return cls(commit, asked, old["next seed"], old["seconds"], old["processor seconds"], old["differences"], tally)
 
     def save(self) -> None:
-        tally = asdict(self.tally)
         document: dict[str, Any] = {
             "what": "contracts against the Python reference model (tests/reference), step by step on random histories",
             "commit": self.commit, "steps asked": self.asked, "steps": self.tally.steps, "transactions": self.tally.transactions,
@@ -80,11 +79,14 @@ class Run:
             "next seed": self.next_seed, "seconds": round(self.seconds, 1), "processor seconds": round(self.processor_seconds, 1),
             "words compared": self.tally.words, "refused": sum(self.tally.refusals.values()), "machine": platform.machine(),
             "python": platform.python_version(), "calls": dict(self.tally.calls.most_common()),
-            "endings of deals": tally["endings"], "drawn rounds by seats": tally["sizes"],
+            "endings of deals": dict(self.tally.endings.most_common()),
+            "drawn rounds by seats": {str(size): count for size, count in sorted(self.tally.sizes.items())},
             "refusals": {": ".join(key): count for key, count in self.tally.refusals.most_common()},
         }  # fmt: skip
         REPORT.parent.mkdir(parents=True, exist_ok=True)
-        REPORT.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        fresh = REPORT.with_suffix(".new")
+        fresh.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        fresh.replace(REPORT)
 
     def go(self, site: Site) -> None:
         """Until there are enough steps or a difference."""
