@@ -466,8 +466,8 @@ def _founding(site: Site) -> Iterator[Step]:
     for token in site.tokens:
         for account in (*site.accounts, client):
             yield Step("deposit", keeper, (token, account, 2_000 * COIN))
-    for terms in site.pools[:-1]:
-        yield Step("donate", keeper, (terms, 300 * COIN))
+    for terms, fund in zip(site.pools, (300 * COIN, 30 * COIN, 30 * COIN), strict=False):
+        yield Step("donate", keeper, (terms, fund))
     for number, name in enumerate(MEDIATORS):
         for terms in site.pools[:2]:
             yield Step("stake", site.address(name), (terms, (8 + number) * terms.seat_stake + number))
