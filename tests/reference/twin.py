@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 
 from tests.reference.chain import Site
 from tests.reference.image import Image
 from tests.reference.ledger import Refused
+from tests.reference.properties import check_history, check_step, look
 from tests.reference.protocol import Protocol, Step
 from tests.reference.reader import Reader
 from tests.reference.traces import Traces
 
 
 _ALL_ANEW = 20  # steps
+_LOOK = 6  # steps; and at each step that may end a deal
+_ENDINGS = frozenset({"timeout_submit", "timeout_reveal", "timeout_mediation", "settle", "settle_batch", "submit_and_settle", "close",
+                      "decline", "execute", "resolve", "unwind"})  # fmt: skip
 
 
 class Difference(AssertionError):
@@ -56,8 +61,8 @@ class Twin:
     def run(self, steps: int) -> None:
         for _ in range(steps):
             self.take(self.traces.next())
-        self.model.check()
         self.compare_all()
+        self._check(lambda: check_history(self.model))
 
     def take(self, step: Step) -> str | None:
         """Both take the step; answers the error with which it was refused."""
@@ -66,6 +71,7 @@ class Twin:
         self.tally.calls[step.call] += 1
         found, skipped = self.site.send(step, self.model)
         expected, left_out = None, None
+        before = look(self.model) if self.steps % _LOOK == 0 or step.call in _ENDINGS else None
         try:
             left_out = self.model.take(step)
         except Refused as refused:
@@ -80,7 +86,15 @@ class Twin:
         elif self.reader is not None and step.call not in ("wait", "seed"):
             self.reader.read(self.site.evm.logs(), self.model.clock.time)
         self.compare(step if found is None else None)
+        if before is not None and found is None:
+            self._check(lambda: check_step(before, self.model, step))
         return found
+
+    def _check(self, properties: Callable[[], None]) -> None:
+        try:
+            properties()
+        except AssertionError as broken:
+            raise self.difference(str(broken)) from None
 
     def compare(self, step: Step | None) -> None:
         """Every word that there is; what should be in it is worked out anew where the step went, and now and then everywhere."""
