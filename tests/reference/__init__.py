@@ -5,5 +5,5 @@ One concern a file, in the order of docs/protocol.md: `terms` (3), `ledger` (3.5
 agents but names of states. A call that has to revert raises `Refused` with the name of the custom error and changes nothing.
 
 `choices` and `traces` make up histories, `chain` plays them on the real contracts and compares every word of money and state after each
-step, `ending` is liveness and the drain, `differential` runs it all.
+step, `ending` is liveness and the drain, `properties` what must hold around a step, `reader` knows events only, `differential` runs it all.
 """

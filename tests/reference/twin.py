@@ -105,10 +105,8 @@ class Twin:
         storage = self.site.evm.storage_of
         for part in self.image.parts.values():
             self.tally.words += len(part)
-            for what, contract, slot, value in part:
-                if storage(contract, slot) != value:
-                    name, found = self.site.names[contract], storage(contract, slot)
-                    raise self.difference(f"{what} of {name}: the contract has {found:#x}, the model {value:#x}")
+            for what, contract, found, value in part.differences(storage):
+                raise self.difference(f"{what} of {self.site.names[contract]}: the contract has {found:#x}, the model {value:#x}")
 
     def compare_all(self) -> None:
         self.image.renew(self.model)
