@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 export LILYPAD_RPC_URL ?= http://127.0.0.1:8545
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup compile demo demo-cheat demo-cheat-seeds test test-processes test-in-process gym assure-static bench bench-gas clean
+.PHONY: help setup compile demo demo-cheat demo-cheat-seeds test test-processes test-in-process gym assure-static assure-model bench bench-gas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## / : /' | column -t -s ':'
@@ -64,6 +64,9 @@ gym: setup compile ## play every attack over all shares of hostile stake; ten mi
 
 assure-static: setup .cache/assure.done ## slither over the contracts; fails on a finding of medium or higher without a reason
 	@$(BIN)/python -m tests.assurance.static_analysis
+
+assure-model: setup compile ## contracts against the Python model on a million random steps; goes on where it was stopped
+	@$(BIN)/python -m tests.reference.differential --steps 1000000
 
 .cache/assure.done: requirements-assure.lock .cache/python.done
 	@echo "setup: analysers, in an environment of their own"

@@ -221,6 +221,11 @@ class Evm:
     def storage(self, account: Any, slot: int) -> int:
         return self._evm.storage(_plain(account), slot)
 
+    @property
+    def storage_of(self) -> Callable[[str, int], int]:
+        """As `storage`, for many words: takes an address and a slot."""
+        return self._evm.storage
+
     def erase(self, account: Any) -> None:
         """Takes an account's code away, as a chain does after the transaction in which a new contract destroyed itself."""
         self._evm.insert_account_info(_plain(account), AccountInfo(nonce=0, code=None))
@@ -265,6 +270,23 @@ class Evm:
             return Receipt(decode(answer), result.gas_used, tuple(self._log(log) for log in result.logs))
         finally:
             self._evm.reset_transient_storage()
+
+    def attempt(self, sender: str, to: str, data: bytes) -> tuple[bool, bytes]:
+        """A transaction without any comfort, for many of them: whether it succeeded, and what it answered or reverted with."""
+        try:
+            return True, self._evm.message_call(sender, to, data, 0, _GAS_LIMIT)
+        except RuntimeError as error:
+            match = _REVERT.search(str(error))
+            if match is None:
+                raise Halted(str(error)) from None
+            return False, bytes.fromhex(match[1])
+        finally:
+            self._evm.reset_transient_storage()
+
+    def logs(self, only: bytes | None = None) -> tuple[Log, ...]:
+        """Of the last transaction, when it was an `attempt` that succeeded. `only`: the topic of the event that is looked for."""
+        wanted = None if only is None else "0x" + only.hex()
+        return tuple(self._log(log) for log in self._evm.result.logs if wanted is None or wanted in log.topics[:1])
 
     def static(self, to: Any, data: bytes, sender: Any = None, gas: int = _GAS_LIMIT) -> bytes:
         """Runs a call without its effects and answers the bytes. Raises Reverted or Halted."""
@@ -445,6 +467,21 @@ def _artefact(name: str) -> Artefact:
 @lru_cache(maxsize=1)
 def _errors() -> ErrorTable:
     return ErrorTable.of(*(_artefact(name).abi for name in _build()))
+
+
+def selector_of(contract: str, function: str) -> bytes:
+    """Of a function that is not overloaded."""
+    (found,) = _artefact(contract).abi.functions[function]
+    return found.selector
+
+
+def topic_of(contract: str, event: str) -> bytes:
+    return _artefact(contract).abi.events[event].topic
+
+
+def error_names() -> Mapping[bytes, str]:
+    """Names of custom errors by selector, over all contracts of the build."""
+    return {selector: name for selector, (name, _) in _errors().by_selector.items()}
 
 
 # ---- the state behind a journal

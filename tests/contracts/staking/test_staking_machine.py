@@ -19,8 +19,8 @@ from lilypad_agents.protocol.draw import PoolTree, draw_round
 from lilypad_agents.protocol.rounds import RoundQueue
 from lilypad_agents.protocol.ids import NOBODY
 from tests.support.evm import Reverted
-from tests.support.pool_model import LOST, NOT_KNOWN, PoolModel, Refused
-from tests.support.pool_model import DRAWN as SEATED
+from tests.reference.staking import LOST, NOT_KNOWN, PoolModel, Refused
+from tests.reference.staking import DRAWN as SEATED
 from tests.support.staking import DRAWN, EXCLUDE_NOBODY, SEAT, UNBONDING, StakingSite, build_staking, name
 from tests.support.world import COIN
 

@@ -1,4 +1,4 @@
-"""What a pool should do, in the plainest Python: no packed words, no tree, no clever order. For comparison with the contract.
+"""A pool of staked mediators and its queue of rounds. Protocol section 7: no packed words, no tree, no clever order.
 
 Every action raises Refused with the contract's error name, or changes the model and answers what the contract answers.
 """
@@ -8,15 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from eth_abi import encode
-from eth_utils import keccak
+from tests.reference.ledger import Refused
+from tests.reference.words import keccak, number_of, words
 
 DRAWN, POSTPONED = "drawn", "postponed"
 NOT_KNOWN, LOST = "not known", "lost"
-
-
-class Refused(Exception):
-    """`args[0]` is the error's name."""
 
 
 @dataclass
@@ -55,9 +51,12 @@ class PoolModel:
     tickets: list[Ticket] = field(default_factory=list)
     floor: int = 0
     waiting: list[str] = field(default_factory=list)  # changes to apply, oldest first
+    applied: int = 0  # changes that waited and were applied
     free_leaves: list[int] = field(default_factory=list)
     leaves: int = 0
     stepped: int = 0  # tickets that nobody has to look at again
+    operators: dict[str, str] = field(default_factory=dict)  # who may act for a seat's account; shared by all pools
+    _gone: int = 0  # so many tickets in front have left
 
     def member(self, who: str) -> Member:
         return self.members.setdefault(who, Member())
@@ -78,8 +77,9 @@ class PoolModel:
 
     def front(self) -> int:
         """The first ticket in the queue, or how many there ever were."""
-        here = (number for number, ticket in enumerate(self.tickets) if ticket.state != "gone")
-        return next(here, len(self.tickets))
+        while self._gone < len(self.tickets) and self.tickets[self._gone].state == "gone":
+            self._gone += 1
+        return self._gone
 
     def period_of(self, number: int) -> int:
         return max(self.tickets[number].queued_in + 1, self.floor)
@@ -142,6 +142,7 @@ class PoolModel:
             return
         for who in self.waiting[:most]:
             self._count(who)
+        self.applied += len(self.waiting[:most])
         del self.waiting[:most]
 
     def _changed(self, who: str) -> None:
@@ -167,11 +168,15 @@ class PoolModel:
 
     # ---- the strategy
 
-    def queue(self, round_: bytes, seats: int, excluded: tuple[str, ...]) -> int:
-        after = [who for who in self.waiting[:4]] if not self.frozen else []
+    def can_queue(self, seats: int, excluded: tuple[str, ...]) -> bool:
+        """Whether so many seats could sit without the excluded accounts when the pool is idle, once up to four changes are applied."""
+        after = [] if self.frozen else self.waiting[:4]
         weights = {who: m.weight for who, m in self.members.items()}
         weights |= {who: self.member(who).staked // self.seat_stake for who in after}
-        if seats == 0 or seats > sum(weight for who, weight in weights.items() if who not in excluded):
+        return 0 < seats <= sum(weight for who, weight in weights.items() if who not in excluded)
+
+    def queue(self, round_: bytes, seats: int, excluded: tuple[str, ...]) -> int:
+        if not self.can_queue(seats, excluded):
             raise Refused("SeatsUnavailable")
         self.apply(4)
         self.tickets.append(Ticket(round_, seats, excluded, self.period, self.time))
@@ -267,5 +272,4 @@ class PoolModel:
 
 
 def _number(seed: bytes, round_: bytes, seat: int, attempt: int) -> int:
-    packed = encode(["bytes32", "bytes32", "uint256", "uint256"], [seed, round_, seat, attempt])
-    return int.from_bytes(keccak(packed), "big")
+    return number_of(keccak(words(seed, round_, seat, attempt)))
