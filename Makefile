@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 export LILYPAD_RPC_URL ?= http://127.0.0.1:8545
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup compile demo demo-cheat demo-cheat-seeds test test-processes test-in-process gym assure-static bench bench-gas clean
+.PHONY: help setup compile demo demo-cheat demo-cheat-seeds test test-processes test-in-process gym assure assure-static assure-symbolic assure-mutation assure-mutation-sample bench bench-gas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## / : /' | column -t -s ':'
@@ -62,8 +62,20 @@ test-in-process:
 gym: setup compile ## play every attack over all shares of hostile stake; ten minutes; docs/gym.md, bench/results/gym.json
 	@$(BIN)/python -m tests.adversaries.gym
 
+assure: setup .cache/assure.done ## one table of what was proved and tested: the last reports, and the short checks run now
+	@$(BIN)/python -m tests.assurance.report
+
 assure-static: setup .cache/assure.done ## slither over the contracts; fails on a finding of medium or higher without a reason
 	@$(BIN)/python -m tests.assurance.static_analysis
+
+assure-symbolic: setup .cache/assure.done ## symbolic checks and proofs of words, ledger, tree and prices; some minutes
+	@$(BIN)/python -m tests.assurance.symbolic
+
+assure-mutation: setup compile ## every mutant of the money contracts against the contract tests; hours; bench/results/mutation.json
+	@$(BIN)/python -m tests.assurance.mutation
+
+assure-mutation-sample: setup compile ## a seeded sample of 60 mutants
+	@$(BIN)/python -m tests.assurance.mutation --count 60 --no-report
 
 .cache/assure.done: requirements-assure.lock .cache/python.done
 	@echo "setup: analysers, in an environment of their own"
