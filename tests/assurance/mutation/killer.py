@@ -49,6 +49,16 @@ _NEAR = {
     "LilypadModules": ("test_modules",),
     "LilypadJobs": ("test_jobs",),
 }
+# Which tests can reach a file at all; all of them where nothing is said.
+_REACH = {
+    "PoolBook": ("staking", "mediation"),
+    "SumTree": ("staking", "mediation"),
+    "LilypadStaking": ("staking", "mediation", "randomness"),
+    "DisputeMoney": ("mediation",),
+    "LilypadMediation": ("mediation",),
+    "LilypadModules": ("modules",),
+    "LilypadJobs": ("jobs",),
+}
 _LEAST_SECONDS = 20
 _MOST_SECONDS = 900
 
@@ -60,7 +70,8 @@ class Switch:
         self._number = 0
         self._evms: WeakSet[Any] = WeakSet()
         evm_module.BUILD = build
-        fresh, deploy, init = evm_module.Evm._fresh, evm_module.Evm.deploy, evm_module.Evm.__init__
+        evm_module._GAS_LIMIT = 2**36  # of a block; calls keep their own, the defaults of its functions
+        deploy, init = evm_module.Evm.deploy, evm_module.Evm.__init__
         switch = self
 
         def fresh_with_switch(chain: Any) -> EVM:
@@ -76,18 +87,9 @@ class Switch:
         def deploy_large(chain: Any, name: str, *arguments: Any, gas: int = 2**32, **options: Any) -> Any:
             return deploy(chain, name, *arguments, gas=gas, **options)
 
-        assert fresh is not fresh_with_switch
         evm_module.Evm._fresh = fresh_with_switch  # type: ignore[method-assign]
         evm_module.Evm.__init__ = remember  # type: ignore[method-assign]
         evm_module.Evm.deploy = deploy_large  # type: ignore[method-assign]
-        block = evm_module.Evm._block
-
-        def large_block(chain: Any) -> Any:
-            made = block(chain)
-            made.gas_limit = 2**40
-            return made
-
-        evm_module.Evm._block = large_block  # type: ignore[method-assign]
 
     def turn_on(self, number: int) -> None:
         self._number = number
@@ -103,12 +105,15 @@ class Killer:
         self._seconds: dict[str, float] = {}
         self._kills: dict[str, Counter[str]] = defaultdict(Counter)
         self.left_out: list[str] = []
+        self.first_failure = ""
         self.tests = 0
 
     @pytest.hookimpl
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         items = self._baseline(session.items)
         self.tests = len(items)
+        if not items:
+            raise pytest.UsageError(f"no test passes without a mutant: {self.first_failure}")
         print(f"{len(items)} tests, {sum(self._seconds.values()):.0f} s; {len(self.left_out)} left out", flush=True)
         for number, mutant in self._mutants:
             began = time.monotonic()
@@ -130,11 +135,13 @@ class Killer:
                 self._seconds[item.nodeid] = time.monotonic() - began
             else:
                 self.left_out.append(item.nodeid)
+                self.first_failure = self.first_failure or next(report.longreprtext for report in reports if report.failed)
         return good
 
     def _order(self, mutant: Mutant, items: list[pytest.Item]) -> list[pytest.Item]:
         here, file = self._kills[mutant.place], self._kills[mutant.file]
-        near = _NEAR[Path(mutant.file).stem]
+        stem = Path(mutant.file).stem
+        near, reach = _NEAR[stem], tuple(f"tests/contracts/{part}" for part in _REACH.get(stem, ("",)))
 
         def rank(item: pytest.Item) -> tuple[int, float]:
             name = item.nodeid
@@ -146,7 +153,8 @@ class Killer:
             close = any(f"/{part}" in name for part in near)
             return (2 if close and not slow else 3 if not slow else 4 if close else 5), self._seconds[name]
 
-        return sorted(items, key=rank)
+        reached = [item for item in items if stem not in _REACH or item.nodeid.startswith(reach)]
+        return sorted(reached, key=rank)
 
     def _run(self, session: pytest.Session, number: int, mutant: Mutant, order: list[pytest.Item]) -> dict[str, Any]:
         reading, writing = os.pipe()
