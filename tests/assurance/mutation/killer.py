@@ -1,7 +1,8 @@
 """Which test notices which mutant: contract tests in this process, one fork a mutant, the likeliest killers first.
 
-The tests are collected and run once with no mutant on; what fails then (gas and size limits, since the switches cost both) is
-left out. The worlds that they built stay. Each mutant then runs in a fork of that process until the first test fails.
+One test of each file runs with no mutant on, so that the worlds they share are built once. Each mutant then runs in a fork of
+that process until the first test fails. Before a test's word counts it has to pass without a mutant: what fails then (gas and
+size limits, since the switches cost both) is left out.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ _REACH = {
     "LilypadModules": ("modules",),
     "LilypadJobs": ("jobs",),
 }
-_LEAST_SECONDS = 20
+# A second or more each: last.
+_SLOW = ("damaged_at_random", "single_bit", "any_pair__does", "every_call__in_each_state", "Machine", "/invariants/")
+_TEST_SECONDS = 120
 _MOST_SECONDS = 900
 
 
@@ -102,7 +105,7 @@ class Killer:
 
     def __init__(self, switch: Switch, mutants: list[tuple[int, Mutant]], tell: Callable[[Mutant, dict[str, Any]], None]) -> None:
         self._switch, self._mutants, self._tell = switch, mutants, tell
-        self._seconds: dict[str, float] = {}
+        self._known: dict[str, bool] = {}
         self._kills: dict[str, Counter[str]] = defaultdict(Counter)
         self.left_out: list[str] = []
         self.first_failure = ""
@@ -110,14 +113,14 @@ class Killer:
 
     @pytest.hookimpl
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        items = self._baseline(session.items)
-        self.tests = len(items)
-        if not items:
+        self.tests = len(session.items)
+        files = {item.path: item for item in reversed(session.items)}
+        good = [item for item in files.values() if self._passes(item)]
+        if not good:
             raise pytest.UsageError(f"no test passes without a mutant: {self.first_failure}")
-        print(f"{len(items)} tests, {sum(self._seconds.values()):.0f} s; {len(self.left_out)} left out", flush=True)
         for number, mutant in self._mutants:
             began = time.monotonic()
-            answer = self._run(session, number, mutant, self._order(mutant, items))
+            answer = self._until_killed(session, number, mutant)
             answer["seconds"] = round(time.monotonic() - began, 2)
             if answer["killer"]:
                 self._kills[mutant.place][answer["killer"]] += 1
@@ -125,33 +128,42 @@ class Killer:
             self._tell(mutant, answer)
         return True
 
-    def _baseline(self, items: list[pytest.Item]) -> list[pytest.Item]:
-        good = []
-        for i, item in enumerate(items):
-            began = time.monotonic()
-            reports = runtestprotocol(item, log=False, nextitem=items[(i + 1) % len(items)])
-            if all(report.passed for report in reports):
-                good.append(item)
-                self._seconds[item.nodeid] = time.monotonic() - began
-            else:
+    def _until_killed(self, session: pytest.Session, number: int, mutant: Mutant) -> dict[str, Any]:
+        """The first death by a test that passes without the mutant, or what else came of it."""
+        while True:
+            items = [item for item in session.items if self._known.get(item.nodeid, True)]
+            answer = self._run(session, number, mutant, self._order(mutant, items))
+            killer = next((item for item in items if item.nodeid == answer["killer"]), None)
+            if killer is None or self._passes(killer):
+                return answer
+
+    def _passes(self, item: pytest.Item) -> bool:
+        """Whether a test passes without a mutant; asked once."""
+        if item.nodeid not in self._known:
+            # Another test is named as the next one, so that what all share stays.
+            item.session._setupstate.teardown_exact(item)
+            following = next(other for other in item.session.items if other is not item)
+            reports = runtestprotocol(item, log=False, nextitem=following)
+            self._known[item.nodeid] = all(report.passed for report in reports)
+            if not self._known[item.nodeid]:
                 self.left_out.append(item.nodeid)
-                self.first_failure = self.first_failure or next(report.longreprtext for report in reports if report.failed)
-        return good
+                self.first_failure = self.first_failure or next(r.longreprtext for r in reports if r.failed)
+        return self._known[item.nodeid]
 
     def _order(self, mutant: Mutant, items: list[pytest.Item]) -> list[pytest.Item]:
         here, file = self._kills[mutant.place], self._kills[mutant.file]
         stem = Path(mutant.file).stem
         near, reach = _NEAR[stem], tuple(f"tests/contracts/{part}" for part in _REACH.get(stem, ("",)))
 
-        def rank(item: pytest.Item) -> tuple[int, float]:
+        def rank(item: pytest.Item) -> tuple[int, int]:
             name = item.nodeid
             if name in here:
                 return 0, -here[name]
-            if name in file and self._seconds[name] < 1:
+            slow = any(part in name for part in _SLOW)
+            if name in file and not slow:
                 return 1, -file[name]
-            slow = self._seconds[name] > 1
             close = any(f"/{part}" in name for part in near)
-            return (2 if close and not slow else 3 if not slow else 4 if close else 5), self._seconds[name]
+            return (4 if slow else 2 if close else 3), 0
 
         reached = [item for item in items if stem not in _REACH or item.nodeid.startswith(reach)]
         return sorted(reached, key=rank)
@@ -182,11 +194,11 @@ class Killer:
         at = 0
         try:
             signal.signal(signal.SIGALRM, lambda *_: say("timeout", order[at].nodeid, at))
-            if mutant.place.endswith(".constructor"):
-                session._setupstate.teardown_exact(None)  # so that the contracts are made anew
+            # What the last test needed goes; in front of a constructor's mutant all of it, so that the contracts are made anew.
+            session._setupstate.teardown_exact(None if mutant.place.endswith(".constructor") else order[0])
             self._switch.turn_on(number)
             for at, item in enumerate(order):  # noqa: B007 - the handler reads it
-                signal.alarm(int(_LEAST_SECONDS + 20 * self._seconds[item.nodeid]))
+                signal.alarm(_TEST_SECONDS)
                 following = order[at + 1] if at + 1 < len(order) else None
                 reports = runtestprotocol(item, log=False, nextitem=following)
                 if any(report.failed for report in reports):
