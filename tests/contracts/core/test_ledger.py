@@ -161,6 +161,20 @@ def test_transfer_credit__moves_free_credit_only(world: World) -> None:
     assert world.free(world.keeper) == 12 and world.locked(world.creator) == locked_total(deal, 100)
 
 
+def test_one_unit__moves_like_any_other_amount(world: World, saver: Account) -> None:
+    """inv:I1 inv:I6: a mutant that credited nothing for an amount of one passed every other test."""
+    keeper, fund = world.evm.account("keeper of one"), world.fund()
+    world.core.deposit(world.token, 1, keeper, sender=saver)
+    assert world.free(keeper) == 1
+    world.core.transferCredit(world.token, [world.solver], [1], sender=keeper)
+    assert (world.free(keeper), world.free(world.solver)) == (0, 1)
+    world.core.donate(world.pool.strategy, world.token, world.pool.id, 1, sender=world.solver)
+    assert (world.free(world.solver), world.fund()) == (0, fund + 1)
+    world.core.deposit(world.token, 1, keeper, sender=saver)
+    world.core.withdraw(world.token, 1, saver, sender=keeper)
+    assert (world.free(keeper), world.token.balanceOf(saver)) == (0, 1_000 * COIN - 1)
+
+
 def test_transfer_credit__spending_the_same_twice__is_refused_as_a_whole(world: World) -> None:
     """inv:T28"""
     with expect_revert("CreditInsufficient", has=0, needed=1):
