@@ -120,11 +120,36 @@ def compare(found: list[dict[str, Any]], accepted: list[dict[str, Any]]) -> Iter
         yield f"the reason for {key[0]} in {key[1]} about {list(key[2])} is about nothing: take it out"
 
 
+# Lets its caller in again before it forgets what it owes: if this is not found, nothing would be.
+PLANTED = {
+    "contracts/Planted.sol": """// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+contract Planted {
+    mapping(address => uint256) public owed;
+
+    function deposit() external payable {
+        owed[msg.sender] += msg.value;
+    }
+
+    function withdraw() external {
+        (bool ok,) = msg.sender.call{value: owed[msg.sender]}("");
+        require(ok);
+        owed[msg.sender] = 0;
+    }
+}
+"""
+}
+
+
 def main() -> int:
     began = time.monotonic()
-    found = findings(sources())
     accepted = json.loads(ACCEPTED.read_text())
+    planted = [problem for problem in compare(findings(PLANTED), accepted) if "reentrancy-eth in Planted.withdraw" in problem]
+    found = findings(sources())
     problems = list(compare(found, accepted))
+    if not planted:
+        problems.append("the planted reentrancy was not found")
     for problem in problems:
         print(problem)
     print(f"{len(found)} findings of medium impact or higher, {len(problems)} without a reason")
