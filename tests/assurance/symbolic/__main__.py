@@ -86,8 +86,8 @@ def _halmos(properties: list[Property]) -> dict[str, tuple[str, float]]:
         (folder / "bin" / "forge").write_text("#!/bin/sh\nexit 0\n")
         (folder / "bin" / "forge").chmod(0o755)
         environment = os.environ | {"PATH": f"{folder / 'bin'}:{TOOLS}:{os.environ['PATH']}"}
-        command = [str(TOOLS / "halmos"), "--root", name, "--contract", "", "--match-contract", "^(" + "|".join(sorted({p.contract for p in properties})) + ")$"]
-        command = [str(TOOLS / "halmos"), "--root", name, "--match-contract", command[-1], "--function", "check_",
+        contracts = "^(" + "|".join(sorted({p.contract for p in properties})) + ")$"
+        command = [str(TOOLS / "halmos"), "--root", name, "--match-contract", contracts, "--function", "check_",
                    "--solver", "yices", "--solver-timeout-assertion", "120s", "--json-output", str(folder / "answer.json"),
                    "--no-status"]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, check=False)
