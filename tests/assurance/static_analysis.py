@@ -145,7 +145,7 @@ contract Planted {
 def main() -> int:
     began = time.monotonic()
     accepted = json.loads(ACCEPTED.read_text())
-    planted = [problem for problem in compare(findings(PLANTED), accepted) if "reentrancy-eth in Planted.withdraw" in problem]
+    planted = [problem for problem in compare(findings(PLANTED), []) if "reentrancy-eth in Planted.withdraw" in problem]
     found = findings(sources())
     problems = list(compare(found, accepted))
     if not planted:
@@ -153,25 +153,23 @@ def main() -> int:
     for problem in problems:
         print(problem)
     print(f"{len(found)} findings of medium impact or higher, {len(problems)} without a reason")
-    REPORT.write_text(
-        json.dumps(
-            {
-                "what": "slither, all detectors of medium impact or higher, over every contract but doubles and examples",
-                "commit": subprocess.run(
-                    ["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=True
-                ).stdout.strip(),
-                "files": len([unit for unit in sources() if unit.startswith("contracts/")]),
-                "findings": len(found),
-                "by_impact": {impact: sum(f["impact"] == impact for f in found) for impact in ("High", "Medium")},
-                "with_a_reason": len(accepted),
-                "problems": problems,
-                "seconds": round(time.monotonic() - began),
-            },
-            indent=1,
-        )
-        + "\n"
-    )
+    write_report(found, accepted, problems, time.monotonic() - began)
     return 1 if problems else 0
+
+
+def write_report(found: list[dict[str, Any]], accepted: list[dict[str, Any]], problems: list[str], seconds: float) -> None:
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    report = {
+        "what": "slither, all detectors of medium impact or higher, over every contract but doubles and examples",
+        "commit": head.strip(),
+        "files": len([unit for unit in sources() if unit.startswith("contracts/")]),
+        "findings": len(found),
+        "by_impact": {impact: sum(finding["impact"] == impact for finding in found) for impact in ("High", "Medium")},
+        "with_a_reason": len(accepted),
+        "problems": problems,
+        "seconds": round(seconds),
+    }
+    REPORT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -69,27 +69,30 @@ contract LedgerChecks is LilypadPayments {
         _take(toWord(token), toWord(account), amount);
     }
 
-    function _sums(address token, VersionId version, address solver, address strategy, PoolId pool)
-        private
-        view
-        returns (uint256 royalty, uint256 solverFee, uint256 toFund)
-    {
-        (royalty, solverFee, toFund) = this.accruedOf(token, version, solver, strategy, pool);
-        (uint256 a, uint256 b) = this.feesOf(token, version, solver);
-        (royalty, solverFee, toFund) = (royalty + a, solverFee + b, toFund + this.fundOf(strategy, token, pool));
+    /// @dev Accrued and swept together, under the terms of {_place}: royalty, solver fee, fund.
+    function _sums() private view returns (uint256[3] memory sums) {
+        VersionId version = VersionId.wrap(bytes32(uint256(2)));
+        PoolId pool = PoolId.wrap(bytes32(uint256(5)));
+        (sums[0], sums[1], sums[2]) = this.accruedOf(address(1), version, address(3), address(4), pool);
+        (uint256 royalty, uint256 solverFee) = this.feesOf(address(1), version, address(3));
+        sums[0] += royalty;
+        sums[1] += solverFee;
+        sums[2] += this.fundOf(address(4), address(1), pool);
     }
 
-    /// @dev Twice, so that what outgrew 80 bits meets what did not. Shares of one ledger, so that all fit 96 bits together.
-    function check_accrue_loses_nothing(uint96 royalty, uint96 solverFee, uint96 toFund, uint96 royalty2, uint96 solverFee2, uint96 toFund2)
-        external
-    {
-        uint256 all = uint256(royalty) + solverFee + toFund + royalty2 + solverFee2 + toFund2;
+    /// @dev Twice, so that what outgrew 80 bits meets what did not. Parts of one ledger, so that all fit 96 bits together.
+    function check_accrue_loses_nothing(uint96[3] memory first, uint96[3] memory second) external {
+        uint256 all;
+        for (uint256 i = 0; i < 3; i++) {
+            all += uint256(first[i]) + second[i];
+        }
         if (all > MOST) return;
-        bytes32 accrual = _place();
-        _accrue(accrual, royalty, solverFee, toFund);
-        _accrue(accrual, royalty2, solverFee2, toFund2);
-        (uint256 a, uint256 b, uint256 c) = _sums(address(1), VersionId.wrap(bytes32(uint256(2))), address(3), address(4), PoolId.wrap(bytes32(uint256(5))));
-        assert(a == uint256(royalty) + royalty2 && b == uint256(solverFee) + solverFee2 && c == uint256(toFund) + toFund2);
+        _accrue(_place(), first[0], first[1], first[2]);
+        _accrue(_place(), second[0], second[1], second[2]);
+        uint256[3] memory sums = _sums();
+        for (uint256 i = 0; i < 3; i++) {
+            assert(sums[i] == uint256(first[i]) + second[i]);
+        }
     }
 
     function check_sweep_loses_nothing(uint96 royalty, uint96 solverFee, uint96 toFund) external {
