@@ -64,4 +64,4 @@ def test_accepted_findings__have_specific_reasons() -> None:
     keys = [(entry["check"], entry["place"], tuple(entry["about"])) for entry in accepted]
     assert len(keys) == len(set(keys))
     for entry in accepted:
-        assert entry["reason"].endswith(".") and len(entry["reason"].split()) >= 4, entry
+        assert entry["reason"].endswith(".") and len(entry["reason"].split()) >= 3, entry
