@@ -470,3 +470,20 @@ def test_settled_in_the_unverified_pool__owes_no_fund(world: World) -> None:
     assert world.accrued(deal)[2] == 0
     world.sweep(deal)
     assert world.core.fundOf(NOBODY, world.token, bytes(32)) == 0
+
+
+@pytest.mark.parametrize("royalty_bps, solver_bps", [(1_000, 0), (0, 500)])
+def test_settled_in_the_unverified_pool__with_one_fee_only__keeps_that_fee(
+    world: World, royalty_bps: int, solver_bps: int
+) -> None:
+    """inv:I1 inv:I13: nothing goes to a fund there, so a mutant that looked for both fees at once lost the only one."""
+    module = replace(world.module, royalty_bps=royalty_bps)
+    options = world.unverified()
+    options["job"] = options["job"] | {"solver_fee_bps": solver_bps}
+    deal, _ = settled(world, COIN, module=module, **options)
+    due = charge(deal, 0, 100)
+    assert (due.royalty, due.solver_fee, due.to_fund) == (COIN * royalty_bps // 10_000, COIN * solver_bps // 10_000, 0)
+    assert due.royalty + due.solver_fee > 0
+    assert world.accrued(deal) == (due.royalty, due.solver_fee, 0)
+    world.sweep(deal)
+    assert world.fees(deal) == (due.royalty, due.solver_fee)
