@@ -5,6 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 SOLC_VERSION := 0.8.37
+GETH_VERSION := v1.16.7
 # Pure-Python parts of the chain tools look for the compiler and their data here, not in the home folder.
 export APE_DATA_FOLDER := $(CURDIR)/.ape
 export SOLCX_BINARY_PATH := $(CURDIR)/.solc
@@ -12,7 +13,14 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 export LILYPAD_RPC_URL ?= http://127.0.0.1:8545
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup compile demo demo-cheat demo-cheat-seeds test test-processes test-in-process gym assure-static assure-model bench bench-gas clean
+# Minutes, jobs a second and seed of `make soak`; the seed of `make faults`.
+MINUTES ?= 30
+RATE ?= 1.3
+SEED ?= 1
+
+.PHONY: help setup compile demo demo-cheat demo-cheat-seeds test test-agents test-network test-in-process
+.PHONY: faults faults-long geth test-geth soak gym bench bench-gas clean
+.PHONY: assure assure-long assure-static assure-model assure-symbolic assure-mutation assure-mutation-sample
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## / : /' | column -t -s ':'
@@ -48,25 +56,64 @@ demo-cheat: setup ## the same with a provider that cheats: how it is found out, 
 demo-cheat-seeds: setup compile ## a cheat before a lazy and an absent mediator, 50 seeds in simulated time
 	@$(BIN)/python -m bench.cheat_seeds
 
-test: setup compile ## every test that a change has to pass; two at a time, since those with processes mostly wait
+test: setup compile ## every test that a change has to pass; two groups at a time, since those with processes mostly wait
 	@if $(BIN)/python -m pytest -p no:ape_test -q tests/support/deliberately_failing.py >/dev/null 2>&1; then echo "the test runner lets a failing test pass"; exit 1; fi
-	@$(MAKE) --no-print-directory -j2 --output-sync=target test-processes test-in-process
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-agents test-in-process test-network
 
-test-processes:
-	@$(BIN)/python -m pytest -p no:ape_test -q tests/agents tests/docs tests/e2e
+test-agents:
+	@$(BIN)/python -m pytest -p no:ape_test -q tests/agents
+
+test-network:
+	@$(BIN)/python -m pytest -p no:ape_test -q tests/docs tests/e2e tests/faults
 
 test-in-process:
 	@$(BIN)/python -m pytest -p no:ape_test -q tests/unit
 	@ape test tests/contracts tests/adversaries tests/invariants -q
 
+faults: setup compile ## inject every fault of the list once, at a spot drawn from SEED; bench/results/faults.json
+	@$(BIN)/python -m tests.faults --seed $(SEED)
+
+faults-long: setup compile ## every fault at every role, state and side of a deadline, and a kill at every durable step; hours
+	@$(BIN)/python -m tests.faults.crash_sweep --seed $(SEED)
+	@$(BIN)/python -m tests.faults --long --seed $(SEED)
+
+geth: .geth/bin/geth ## build a second chain program, geth, inside this folder (Go 1.24 or newer; minutes)
+
+.geth/bin/geth:
+	@command -v go >/dev/null || { echo "Go 1.24 or newer is missing; geth is built with it"; exit 1; }
+	@echo "geth: $(GETH_VERSION) (two minutes on two idle cores)"
+	@mkdir -p .geth/bin
+	@GOPATH=$(CURDIR)/.cache/go/path GOCACHE=$(CURDIR)/.cache/go/build GOBIN=$(CURDIR)/.geth/bin XDG_CONFIG_HOME=$(CURDIR)/.cache/go/config \
+	  CGO_ENABLED=0 GOFLAGS=-modcacherw go install github.com/ethereum/go-ethereum/cmd/geth@$(GETH_VERSION)
+
+test-geth: setup compile geth ## the end-to-end tests, deployment and outbox on geth; bench/results/geth.json
+	@$(BIN)/python -m bench.geth
+
+soak: setup compile ## MINUTES (30) of random jobs, cheats and faults; the ledger checked in every block; bench/results/soak.json
+	@$(BIN)/python -m bench.soak --minutes $(MINUTES) --rate $(RATE) --seed $(SEED)
+
 gym: setup compile ## play every attack over all shares of hostile stake; ten minutes; docs/gym.md, bench/results/gym.json
 	@$(BIN)/python -m tests.adversaries.gym
+
+assure: setup compile .cache/assure.done ## one table of what was proved and tested: the last reports, and the short checks run now
+	@$(BIN)/python -m tests.assurance.report
+
+assure-long: assure-static assure-symbolic assure-model assure-mutation ## everything about the contracts that takes hours; then see `make assure`
 
 assure-static: setup .cache/assure.done ## slither over the contracts; fails on a finding of medium or higher without a reason
 	@$(BIN)/python -m tests.assurance.static_analysis
 
+assure-symbolic: setup .cache/assure.done ## symbolic checks and proofs of words, ledger, tree and prices; some minutes
+	@$(BIN)/python -m tests.assurance.symbolic
+
 assure-model: setup compile ## contracts against the Python model on a million random steps; goes on where it was stopped
 	@$(BIN)/python -m tests.reference.differential --steps 1000000
+
+assure-mutation: setup compile ## every mutant of the money contracts against the contract tests; hours; bench/results/mutation.json
+	@$(BIN)/python -m tests.assurance.mutation
+
+assure-mutation-sample: setup compile ## a seeded sample of 60 mutants
+	@$(BIN)/python -m tests.assurance.mutation --count 60 --no-report
 
 .cache/assure.done: requirements-assure.lock .cache/python.done
 	@echo "setup: analysers, in an environment of their own"
@@ -83,4 +130,4 @@ bench-gas:
 	@$(BIN)/python -m bench.gas
 
 clean: ## remove what setup and tests made, but not the devnet's data
-	rm -rf $(VENV) .venv-assure node_modules .ape .build .solc .cache contracts/.cache
+	rm -rf $(VENV) .venv-assure .geth node_modules .ape .build .solc .cache contracts/.cache

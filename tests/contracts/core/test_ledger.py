@@ -161,6 +161,20 @@ def test_transfer_credit__moves_free_credit_only(world: World) -> None:
     assert world.free(world.keeper) == 12 and world.locked(world.creator) == locked_total(deal, 100)
 
 
+def test_one_unit__moves_like_any_other_amount(world: World, saver: Account) -> None:
+    """inv:I1 inv:I6: a mutant that credited nothing for an amount of one passed every other test."""
+    keeper, fund = world.evm.account("keeper of one"), world.fund()
+    world.core.deposit(world.token, 1, keeper, sender=saver)
+    assert world.free(keeper) == 1
+    world.core.transferCredit(world.token, [world.solver], [1], sender=keeper)
+    assert (world.free(keeper), world.free(world.solver)) == (0, 1)
+    world.core.donate(world.pool.strategy, world.token, world.pool.id, 1, sender=world.solver)
+    assert (world.free(world.solver), world.fund()) == (0, fund + 1)
+    world.core.deposit(world.token, 1, keeper, sender=saver)
+    world.core.withdraw(world.token, 1, saver, sender=keeper)
+    assert (world.free(keeper), world.token.balanceOf(saver)) == (0, 1_000 * COIN - 1)
+
+
 def test_transfer_credit__spending_the_same_twice__is_refused_as_a_whole(world: World) -> None:
     """inv:T28"""
     with expect_revert("CreditInsufficient", has=0, needed=1):
@@ -456,3 +470,20 @@ def test_settled_in_the_unverified_pool__owes_no_fund(world: World) -> None:
     assert world.accrued(deal)[2] == 0
     world.sweep(deal)
     assert world.core.fundOf(NOBODY, world.token, bytes(32)) == 0
+
+
+@pytest.mark.parametrize("royalty_bps, solver_bps", [(1_000, 0), (0, 500)])
+def test_settled_in_the_unverified_pool__with_one_fee_only__keeps_that_fee(
+    world: World, royalty_bps: int, solver_bps: int
+) -> None:
+    """inv:I1 inv:I13: nothing goes to a fund there, so a mutant that looked for both fees at once lost the only one."""
+    module = replace(world.module, royalty_bps=royalty_bps)
+    options = world.unverified()
+    options["job"] = options["job"] | {"solver_fee_bps": solver_bps}
+    deal, _ = settled(world, COIN, module=module, **options)
+    due = charge(deal, 0, 100)
+    assert (due.royalty, due.solver_fee, due.to_fund) == (COIN * royalty_bps // 10_000, COIN * solver_bps // 10_000, 0)
+    assert due.royalty + due.solver_fee > 0
+    assert world.accrued(deal) == (due.royalty, due.solver_fee, 0)
+    world.sweep(deal)
+    assert world.fees(deal) == (due.royalty, due.solver_fee)

@@ -242,6 +242,18 @@ def test_job_nonce__at_the_borders_of_its_words__is_its_own_bit(world: World, no
     assert world.core.resourceUse(world.creator, nonce) == 0
 
 
+@pytest.mark.parametrize("nonce", [128, 130, 256, UINT32_MAX])
+def test_job_nonce__beyond_the_first_word__counts_once_and_keeps_its_neighbour(world: World, nonce: int) -> None:
+    """inv:I16: a mutant that read a nonce from another word than it is written to passed every other test."""
+    world.open(world.pair({"nonce": nonce - 1}))
+    world.open(world.pair({"nonce": nonce}))
+    for used in (nonce - 1, nonce):
+        again = world.job(nonce=used)
+        with expect_revert("NonceUsed", offerHash=again.struct_hash, account=world.creator, nonce=used):
+            world.open(world.pair(again))
+        assert world.core.jobNonce(world.creator, used) == (True, False)
+
+
 def test_the_same_pair__is_opened_once_and_never_again(world: World) -> None:
     """beh:B4 inv:I4: not even after it ended and its nonce is free."""
     pair = world.pair()

@@ -1,0 +1,142 @@
+"""Mutation testing of the money contracts.
+
+    python -m tests.assurance.mutation                 a seeded sample of all mutants (`--count`), results in
+                                                       bench/results/mutation.json
+    python -m tests.assurance.mutation --count 40 --no-report --files LilypadPayments
+    python -m tests.assurance.mutation --again         only those that survived the last time
+
+What ended stands in .cache/mutation/ended.jsonl by the mutant's place and change, so that a larger sample continues a smaller
+one; `--fresh` forgets it. Survivors need a reason in survivors.json, where those that change nothing are marked equivalent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.assurance.mutation.build import MONEY, PROJECT, all_mutants, build
+from tests.assurance.mutation.killer import PATHS, Killer, Switch
+from tests.assurance.mutation.mutants import Mutant, sample
+
+CACHE = PROJECT / ".cache" / "mutation"
+ENDED = CACHE / "ended.jsonl"
+REASONS = Path(__file__).with_name("survivors.json")
+REPORT = PROJECT / "bench" / "results" / "mutation.json"
+SEED = 20261127
+NEEDED = 0.95
+
+
+def main() -> int:
+    options = _options()
+    if options.fresh and ENDED.exists():
+        ENDED.unlink()
+    texts, generated = all_mutants()
+    generated = [mutant for mutant in generated if not options.files or Path(mutant.file).stem in options.files]
+    print(f"{len(generated)} mutants, of which {min(options.count, len(generated))} are taken", flush=True)
+    ended = _ended()
+    began = time.monotonic()
+    left = [mutant for mutant in sample(generated, options.count, options.seed) if _to_run(mutant, ended, options)]
+    killer = None
+    if left:
+        valid = build(texts, left, CACHE / "build.json")
+        left = sorted(enumerate(valid, 1), key=lambda item: item[1].place.endswith(".constructor"))
+        killer = Killer(Switch(CACHE / "build.json"), left, _note)
+        pytest.main(["-p", "no:ape_test", "-p", "no:cacheprovider", "-q", "--tb=no", "--no-header", *PATHS], plugins=[killer])
+    ended = _ended()
+    taken = [mutant for mutant in sample(generated, options.count, options.seed) if mutant.key in ended]
+    report = _report(options, generated, taken, ended, killer, time.monotonic() - began)
+    if not options.no_report:
+        REPORT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps({name: value for name, value in report.items() if name not in ("survivors", "equivalent")}, indent=1))
+    for survivor in report["survivors"]:
+        print(f"survived: {survivor['file']}:{survivor['line']} {survivor['place']}: {survivor['change']}: {survivor['reason']}")
+    unexplained = [survivor for survivor in report["survivors"] if not survivor["reason"]]
+    return 1 if unexplained or report["score"] < NEEDED else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=10**6, help="how many mutants at most")
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--files", nargs="*", default=[], choices=sorted(Path(file).stem for file in MONEY))
+    parser.add_argument("--again", action="store_true", help="run those that survived once more")
+    parser.add_argument("--fresh", action="store_true", help="forget what ended before")
+    parser.add_argument("--no-report", action="store_true", help="leave bench/results/mutation.json as it is")
+    return parser.parse_args()
+
+
+def _to_run(mutant: Mutant, ended: dict[str, Any], options: argparse.Namespace) -> bool:
+    known = ended.get(mutant.key)
+    return known["outcome"] == "survived" if known and options.again else known is None and not options.again
+
+
+def _note(mutant: Mutant, answer: dict[str, Any]) -> None:
+    ENDED.parent.mkdir(parents=True, exist_ok=True)
+    with ENDED.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"key": mutant.key} | answer) + "\n")
+    word = answer["outcome"].upper() if answer["outcome"] == "survived" else answer["outcome"]
+    print(f"{answer['seconds']:7.2f} s {answer['ran']:5} {word} {mutant.place}:{mutant.line} {mutant.change}", flush=True)
+
+
+def _ended() -> dict[str, Any]:
+    if not ENDED.exists():
+        return {}
+    lines = (json.loads(line) for line in ENDED.read_text(encoding="utf-8").splitlines())
+    return {line["key"]: line for line in lines}
+
+
+def _report(
+    options: argparse.Namespace, generated: list[Mutant], taken: list[Mutant], ended: dict[str, Any],
+    killer: Killer | None, seconds: float,
+) -> dict[str, Any]:  # fmt: skip
+    reasons = {(entry["file"], entry["place"], entry["change"]): entry for entry in json.loads(REASONS.read_text())}
+    survivors, equivalent = [], []
+    for mutant in taken:
+        if ended[mutant.key]["outcome"] != "survived":
+            continue
+        known = reasons.get((mutant.file, mutant.place, mutant.change), {"reason": "", "equivalent": False})
+        entry = {"file": mutant.file, "line": mutant.line, "place": mutant.place, "change": mutant.change,
+                 "reason": known["reason"]}  # fmt: skip
+        (equivalent if known["equivalent"] else survivors).append(entry)
+    outcomes = Counter(ended[mutant.key]["outcome"] for mutant in taken)
+    counted = len(taken) - len(equivalent)
+    killed = counted - len(survivors)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    return {
+        "what": "small wrong changes in the money contracts, one at a time, against the contract tests",
+        "commit": commit.strip(),
+        "seed": options.seed,
+        "generated": len(generated),
+        "run": len(taken),
+        "killed": killed,
+        "by_timeout_or_crash": outcomes["timeout"] + outcomes["crash"],
+        "not_equivalent": counted,
+        "score": round(killed / counted, 4) if counted else 0.0,
+        "tests": killer.tests if killer else None,
+        "tests_left_out": killer.left_out if killer else None,
+        "seconds": round(seconds),
+        "by_file": _by_file(taken, ended),
+        "survivors": survivors,
+        "equivalent": equivalent,
+    }
+
+
+def _by_file(taken: list[Mutant], ended: dict[str, Any]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for mutant in taken:
+        counts = found.setdefault(Path(mutant.file).stem, {"run": 0, "survived": 0})
+        counts["run"] += 1
+        counts["survived"] += ended[mutant.key]["outcome"] == "survived"
+    return dict(sorted(found.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""One build that holds all mutants: compiled once, then switched at will."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.assurance.mutation.mutants import SWITCH_SOURCE, SWITCH_UNIT, Mutant, find, schema
+from tests.assurance.static_analysis import PROJECT, SOLC, sources
+
+BUILD = PROJECT / ".build" / "__local__.json"
+# What is mutated, and the contracts of the build whose code holds it.
+MONEY = {
+    "contracts/core/LilypadPayments.sol": ("Lilypad",),
+    "contracts/core/LilypadOpening.sol": ("Lilypad",),
+    "contracts/core/LilypadResults.sol": ("Lilypad",),
+    "contracts/core/LilypadResolver.sol": ("Lilypad", "LilypadResolver"),
+    "contracts/types/AccountWord.sol": ("Lilypad", "TypesHarness"),
+    "contracts/types/DealWord.sol": ("Lilypad", "LilypadResolver", "TypesHarness"),
+    "contracts/mediation/DisputeMoney.sol": ("LilypadMediation",),
+    "contracts/mediation/LilypadMediation.sol": ("LilypadMediation",),
+    "contracts/staking/SumTree.sol": ("LilypadStaking", "SumTreeHarness"),
+    "contracts/staking/PoolBook.sol": ("LilypadStaking",),
+    "contracts/staking/LilypadStaking.sol": ("LilypadStaking",),
+    "contracts/modules/LilypadModules.sol": ("LilypadModules",),
+    "contracts/jobs/LilypadJobs.sol": ("LilypadJobs",),
+}
+_ON = re.compile(r"mutantOn\((\d+)\)")
+_SETTINGS: dict[str, Any] = {
+    "evmVersion": "cancun",
+    "viaIR": True,
+    "optimizer": {"enabled": True, "runs": 1},
+    "metadata": {"appendCBOR": False, "bytecodeHash": "none"},
+}
+
+
+class CompilerRefused(RuntimeError):
+    """The sources do not compile; says where."""
+
+
+def compile_units(texts: dict[str, str], outputs: dict[str, dict[str, list[str]]]) -> dict[str, Any]:
+    """The compiler's standard JSON answer, errors included."""
+    asked = {
+        "language": "Solidity",
+        "sources": {unit: {"content": text} for unit, text in texts.items()},
+        "settings": _SETTINGS | {"outputSelection": outputs},
+    }
+    done = subprocess.run(
+        [str(SOLC), "--standard-json"], input=json.dumps(asked), capture_output=True, text=True, check=True, cwd=PROJECT
+    )
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def errors_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    return [error for error in answer.get("errors", []) if error["severity"] == "error"]
+
+
+def all_mutants() -> tuple[dict[str, str], list[Mutant]]:
+    """The sources by unit name, and every mutant of the money contracts."""
+    texts = sources(with_doubles=True)
+    answer = compile_units(texts, {"*": {"": ["ast"]}})
+    _refuse(errors_of(answer))
+    units = {name: unit["ast"] for name, unit in answer["sources"].items()}
+    return texts, find(units, texts, list(MONEY))
+
+
+def build(texts: dict[str, str], mutants: list[Mutant], target: Path) -> list[Mutant]:
+    """Writes a build file like Ape's with these mutants inside; answers those that compile, numbered from 1 in their order."""
+    valid = _those_that_compile(texts, mutants)
+    mutated = _mutated(texts, list(enumerate(valid, 1)))
+    names = sorted({name for mutant in valid for name in MONEY[mutant.file]})
+    entries = json.loads(BUILD.read_text(encoding="utf-8"))
+    units = {name: entries["contractTypes"][name]["sourceId"] for name in names}
+    answer = compile_units(mutated, {unit: {name: ["evm.bytecode.object"]} for name, unit in units.items()})
+    _refuse(errors_of(answer))
+    for name, unit in units.items():
+        code = answer["contracts"][unit][name]["evm"]["bytecode"]["object"]
+        entries["contractTypes"][name]["deploymentBytecode"]["bytecode"] = "0x" + code
+        print(f"  {name}: {len(code) // 2} bytes", flush=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=target.parent, delete=False, encoding="utf-8") as file:
+        json.dump(entries, file)
+    os.replace(file.name, target)
+    return valid
+
+
+def _those_that_compile(texts: dict[str, str], mutants: list[Mutant]) -> list[Mutant]:
+    """Type errors name a place; the mutant there is no mutant. Repeated, as some errors hide others."""
+    numbered = list(enumerate(mutants, 1))
+    while True:
+        mutated = _mutated(texts, numbered)
+        found = errors_of(compile_units(mutated, {"*": {"": ["ast"]}}))
+        if not found:
+            return [mutant for _, mutant in numbered]
+        refused = {_number_at(mutated, error) for error in found}
+        numbered = [(number, mutant) for number, mutant in numbered if number not in refused]
+
+
+def _mutated(texts: dict[str, str], numbered: list[tuple[int, Mutant]]) -> dict[str, str]:
+    mutated = dict(texts) | {SWITCH_UNIT: SWITCH_SOURCE}
+    for file in {mutant.file for _, mutant in numbered}:
+        mutated[file] = schema(texts[file], [(number, mutant) for number, mutant in numbered if mutant.file == file])
+    return mutated
+
+
+def _number_at(mutated: dict[str, str], error: dict[str, Any]) -> int:
+    """The mutant that stands closest before the end of an error's place."""
+    place = error.get("sourceLocation")
+    if place is None:
+        raise CompilerRefused(error["formattedMessage"])
+    text = mutated[place["file"]].encode()
+    within = _ON.findall(text[place["start"] : place["end"]].decode())
+    before = _ON.findall(text[: place["start"]].decode())
+    if not within and not before:
+        raise CompilerRefused(error["formattedMessage"])
+    return int(within[0] if within else before[-1])
+
+
+def _refuse(found: list[dict[str, Any]]) -> None:
+    if found:
+        raise CompilerRefused("\n".join(error["formattedMessage"] for error in found[:5]))
