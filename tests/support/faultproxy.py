@@ -113,7 +113,16 @@ class FaultProxy:
                 return True
         return self.mode == "lost"
 
-    def forward(self, requests: list[dict[str, Any]], batch: bool) -> bytes:
+    @property
+    def touches_answers(self) -> bool:
+        """Whether an answer has to be read, and perhaps changed, before it is passed on."""
+        set_ = (self.lag_blocks, self.chain_id is not None, self.hide_logs, self.repeat_logs, self.rewrite)
+        return any(set_) or self.max_log_range is not None
+
+    def forward(self, requests: list[dict[str, Any]], batch: bool, body: bytes) -> bytes:
+        """The answer to `requests`, which came as `body`."""
+        if not self.touches_answers:
+            return self._post(body)
         answers = []
         head = self._head() if self.lag_blocks else 0
         for request in requests:
@@ -148,11 +157,14 @@ class FaultProxy:
         return self.rewrite(request, answer) if self.rewrite else answer
 
     def _upstream(self, request: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self._post(json.dumps(request).encode()))
+        return answer
+
+    def _post(self, body: bytes) -> bytes:
         connection = http.client.HTTPConnection(self.upstream.hostname or "", self.upstream.port, timeout=30)
         try:
-            connection.request("POST", "/", json.dumps(request), {"content-type": "application/json"})
-            answer: dict[str, Any] = json.loads(connection.getresponse().read())
-            return answer
+            connection.request("POST", "/", body, {"content-type": "application/json"})
+            return connection.getresponse().read()
         finally:
             connection.close()
 
@@ -175,19 +187,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         proxy = self.owner
-        document = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        body = self.rfile.read(int(self.headers["content-length"]))
+        document = json.loads(body)
         batch = isinstance(document, list)
         requests = document if batch else [document]
         proxy.note(requests)
         proxy.enter(1)
         try:
-            self._serve(proxy, requests, batch)
+            self._serve(proxy, requests, batch, body)
         except (BrokenPipeError, ConnectionError, http.client.HTTPException):
             self.close_connection = True
         finally:
             proxy.enter(-1)
 
-    def _serve(self, proxy: FaultProxy, requests: list[dict[str, Any]], batch: bool) -> None:
+    def _serve(self, proxy: FaultProxy, requests: list[dict[str, Any]], batch: bool, asked: bytes) -> None:
         mode = proxy.mode
         if mode == "status":
             headers = {"retry-after": proxy.retry_after} if proxy.retry_after is not None else {}
@@ -198,7 +211,7 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(0.02)
         if mode == "slow":
             time.sleep(proxy.delay_s)
-        body = proxy.forward(requests, batch)
+        body = proxy.forward(requests, batch, asked)
         if proxy.loses(requests):
             self.close_connection = True
             return None
