@@ -5,6 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 BIN := $(VENV)/bin
 SOLC_VERSION := 0.8.37
+GETH_VERSION := v1.16.7
 # Pure-Python parts of the chain tools look for the compiler and their data here, not in the home folder.
 export APE_DATA_FOLDER := $(CURDIR)/.ape
 export SOLCX_BINARY_PATH := $(CURDIR)/.solc
@@ -12,7 +13,12 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 export LILYPAD_RPC_URL ?= http://127.0.0.1:8545
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup compile demo demo-cheat demo-cheat-seeds test test-processes test-in-process gym assure-static bench bench-gas clean
+# Minutes, jobs a second and seed of `make soak`.
+MINUTES ?= 30
+RATE ?= 1.3
+SEED ?= 1
+
+.PHONY: help setup compile demo demo-cheat demo-cheat-seeds test test-processes test-in-process geth test-geth soak gym assure-static bench bench-gas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## / : /' | column -t -s ':'
@@ -59,6 +65,21 @@ test-in-process:
 	@$(BIN)/python -m pytest -p no:ape_test -q tests/unit
 	@ape test tests/contracts tests/adversaries tests/invariants -q
 
+geth: .geth/bin/geth ## build a second chain program, geth, inside this folder (Go 1.24 or newer; minutes)
+
+.geth/bin/geth:
+	@command -v go >/dev/null || { echo "Go 1.24 or newer is missing; geth is built with it"; exit 1; }
+	@echo "geth: $(GETH_VERSION) (two minutes on two idle cores)"
+	@mkdir -p .geth/bin
+	@GOPATH=$(CURDIR)/.cache/go/path GOCACHE=$(CURDIR)/.cache/go/build GOBIN=$(CURDIR)/.geth/bin XDG_CONFIG_HOME=$(CURDIR)/.cache/go/config \
+	  CGO_ENABLED=0 GOFLAGS=-modcacherw go install github.com/ethereum/go-ethereum/cmd/geth@$(GETH_VERSION)
+
+test-geth: setup compile geth ## the end-to-end tests, deployment and outbox on geth; bench/results/geth.json
+	@$(BIN)/python -m bench.geth
+
+soak: setup compile ## MINUTES (30) of random jobs, cheats and faults; the ledger checked in every block; bench/results/soak.json
+	@$(BIN)/python -m bench.soak --minutes $(MINUTES) --rate $(RATE) --seed $(SEED)
+
 gym: setup compile ## play every attack over all shares of hostile stake; ten minutes; docs/gym.md, bench/results/gym.json
 	@$(BIN)/python -m tests.adversaries.gym
 
@@ -80,4 +101,4 @@ bench-gas:
 	@$(BIN)/python -m bench.gas
 
 clean: ## remove what setup and tests made, but not the devnet's data
-	rm -rf $(VENV) .venv-assure node_modules .ape .build .solc .cache contracts/.cache
+	rm -rf $(VENV) .venv-assure .geth node_modules .ape .build .solc .cache contracts/.cache

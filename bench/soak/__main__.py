@@ -1,6 +1,6 @@
 """Runs a soak and writes bench/results/soak.json: `python -m bench.soak --minutes 30 --seed 1`.
 
-Real processes: a chain, a solver, two honest providers, one that lies about three deals of ten, four mediators; eight creators
+Real processes: a chain, a solver, two honest providers, one that lies about four deals of ten, four mediators; eight creators
 in this process. Jobs come at random for the given time; then everybody is left alone until all deals have ended, and time is
 moved on for what waits for it. Ends 1 when a property was violated, a deal is stuck, or an agent grows.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.soak.faults import Chaos
-from bench.soak.jobs import Customer, Tally
+from bench.soak.jobs import JUDGE_S, Customer, Tally
 from bench.soak.memory import Scales
 from bench.soak.network import CHEATS_PERCENT, MEDIATORS, SoakNetwork
 from bench.soak.report import LEAST_JOBS, LEAST_MINUTES, RESULT, commit, disputes, endings, failures, lies, loud_lines
@@ -55,8 +55,8 @@ def main() -> int:
     return 1 if report["failures"] else 0
 
 
-def soak(folder: Path, minutes: float, seed: int, rate: float) -> dict[str, Any]:
-    """One run. Raises what starting the network raises."""
+def soak(folder: Path, minutes: float, seed: int, rate: float, judge_s: tuple[int, int] = JUDGE_S) -> dict[str, Any]:
+    """One run; `judge_s`: shortest and longest judge window. Raises what starting the network raises."""
     texts = folder / "texts"
     texts.mkdir()
     on = commit()
@@ -67,7 +67,7 @@ def soak(folder: Path, minutes: float, seed: int, rate: float) -> dict[str, Any]
         settings = CreatorSettings.load(file=folder / ".devnet" / "creator.toml")
         settings = settings.model_copy(update={"results": folder / "results"})
         pause_s = len(MORE_CREATORS) / rate
-        customers = [Customer(settings, index, seed, pause_s, tally, texts) for index in MORE_CREATORS]
+        customers = [Customer(settings, index, seed, pause_s, tally, texts, judge_s) for index in MORE_CREATORS]
         chaos, scales = Chaos(network, seed, seconds / 2), Scales(network.pids)
         began = time.monotonic()
         for thread in (watch, scales, *customers, chaos):
@@ -108,7 +108,7 @@ def soak(folder: Path, minutes: float, seed: int, rate: float) -> dict[str, Any]
                 "by_agent": dict(faults.agents.most_common()),
                 "restarts_failed": faults.restarts_failed,
             },
-            "blocks": {"first": found.first, "last": found.last, "checked": found.blocks, "watch_waited": dict(watch.trouble)},
+            "blocks": {"first": found.first, "last": found.last, "checked": found.blocks, "read_again": found.read_again, "watch_waited": dict(watch.trouble)},
             "violations": {"count": found.violated, "first": found.violations},
             "left": left(network, chain, watch),
             "memory": {

@@ -19,7 +19,7 @@ from bench.soak.network import SoakNetwork
 from lilypad_agents.errors import LilypadError
 
 RESTLESS = ("cheater", "mediator4")
-PAUSE_S = 7.0  # mean, between two faults
+PAUSE_S = 4.0  # mean, between two faults
 PASS: Mapping[str, Any] = {"mode": "pass", "lag_blocks": 0, "repeat_logs": False, "hide_logs": False, "max_log_range": None, "lose_count": 0}
 # Faults of an endpoint by name: what the proxy is told, and for how long at most (s).
 ENDPOINT: Mapping[str, tuple[Mapping[str, Any], float]] = {

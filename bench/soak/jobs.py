@@ -38,16 +38,17 @@ TOKEN = 10**18
 LABELS = {name: f"{name}:v0.0.1" for name in ("cowsay", "wordcount", "primes")}
 PRIMES_UNITS = 50  # most units of a metered job
 MOST_PRICE = 100 * TOKEN
+JUDGE_S = (25, 70)  # judge windows, seconds
 MOST_LIVE = 80  # jobs that one creator looks after at a time
 # How a creator treats a job, and how often of a hundred; the second group only where somebody judges.
 HABITS = {
-    "agrees": 50,  # fetches, verifies, accepts
+    "agrees": 48,  # fetches, verifies, accepts
     "waives unseen": 10,  # signs the waiver without having fetched anything, let alone run it
     "is silent": 8,  # fetches, and says nothing
     "abandons": 10,  # posts and never comes back
     "hurries": 4,  # a submit window that a run can miss
     "cancels": 5,  # the offer, or the deal by agreement, wherever it stands after a while
-    "reruns": 5,  # runs the job itself, waives what is right and challenges what is not; half of them ask for the cheat
+    "reruns": 7,  # runs the job itself, waives what is right and challenges what is not; most of them ask for the cheat
     "challenges": 4,  # pays a panel, whether the result is right or not
     "challenges delivery": 4,  # although it was delivered
 }
@@ -104,7 +105,16 @@ class Live:
 class Customer(threading.Thread):
     """One creator. `pause_s`: mean time between two jobs. `quit` ends posting; the thread ends when its jobs have ended."""
 
-    def __init__(self, settings: CreatorSettings, account: int, seed: int, pause_s: float, tally: Tally, texts: Path) -> None:
+    def __init__(
+        self,
+        settings: CreatorSettings,
+        account: int,
+        seed: int,
+        pause_s: float,
+        tally: Tally,
+        texts: Path,
+        judge_s: tuple[int, int] = JUDGE_S,
+    ) -> None:
         super().__init__(daemon=True, name=f"creator {account}")
         self.creator = Creator(settings, signer=signer_from_test_mnemonic(account, CHAIN))
         self.modules: Mapping[str, ResolvedModule] = {
@@ -116,6 +126,7 @@ class Customer(threading.Thread):
         self._random = random.Random(f"{seed} {account}")
         self._pause_s = pause_s
         self._texts = texts
+        self._judge_s = judge_s
         self._number = 0
         self._quit = threading.Event()
         self._leave = threading.Event()
@@ -185,12 +196,12 @@ class Customer(threading.Thread):
     def _wishes(self, habit: str, module: str, judged: bool) -> Wishes:
         dice = self._random
         targets = (FIRST_PROVIDER, SECOND_PROVIDER, CHEATER)
-        target = CHEATER if habit == "reruns" and dice.random() < 0.5 else dice.choices((None, *targets), (25, 25, 25, 25))[0]
+        target = CHEATER if habit in ("reruns", "challenges") and dice.random() < 0.6 else dice.choices((None, *targets), (25, 25, 25, 25))[0]
         return Wishes(
             max_price=MOST_PRICE,
             max_units=PRIMES_UNITS if module == "primes" else None,
             submit_window=dice.randint(6, 20) if habit == "hurries" else None,
-            judge_window=dice.randint(25, 70),
+            judge_window=dice.randint(*self._judge_s),
             checks=dice.choices(("standard", "light", "strict", "every-time"), (82, 8, 8, 2))[0],
             pool=self.pool if judged else UNVERIFIED,
             provider=NOBODY if target is None else address_of(target),

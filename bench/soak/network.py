@@ -28,7 +28,7 @@ from lilypad_agents.devnet.processes import Identity, stop
 from lilypad_agents.devnet.record import Record
 
 MEDIATORS = 4
-CHEATS_PERCENT = 30
+CHEATS_PERCENT = 40
 _ANSWER_S = 20.0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import sys
 import threading
 import time
 from collections import Counter
@@ -66,9 +67,7 @@ class FaultProxy:
         class Handler(_Handler):
             owner = proxy
 
-        ThreadingHTTPServer.allow_reuse_address = True
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", self._port), Handler)
         self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
@@ -119,10 +118,9 @@ class FaultProxy:
         set_ = (self.lag_blocks, self.chain_id is not None, self.hide_logs, self.repeat_logs, self.rewrite)
         return any(set_) or self.max_log_range is not None
 
-    def forward(self, requests: list[dict[str, Any]], batch: bool, body: bytes) -> bytes:
-        """The answer to `requests`, which came as `body`."""
+    def forward(self, requests: list[dict[str, Any]], batch: bool) -> bytes:
         if not self.touches_answers:
-            return self._post(body)
+            return self._post(json.dumps(requests if batch else requests[0]).encode())
         answers = []
         head = self._head() if self.lag_blocks else 0
         for request in requests:
@@ -169,6 +167,16 @@ class FaultProxy:
             connection.close()
 
 
+class _Server(ThreadingHTTPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that was killed, or a chain that does not answer, is what this is for; anything else is told."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = 65_536  # one packet per answer
@@ -187,20 +195,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         proxy = self.owner
-        body = self.rfile.read(int(self.headers["content-length"]))
-        document = json.loads(body)
+        document = json.loads(self.rfile.read(int(self.headers["content-length"])))
         batch = isinstance(document, list)
         requests = document if batch else [document]
         proxy.note(requests)
         proxy.enter(1)
         try:
-            self._serve(proxy, requests, batch, body)
+            self._serve(proxy, requests, batch)
         except (BrokenPipeError, ConnectionError, http.client.HTTPException):
             self.close_connection = True
         finally:
             proxy.enter(-1)
 
-    def _serve(self, proxy: FaultProxy, requests: list[dict[str, Any]], batch: bool, asked: bytes) -> None:
+    def _serve(self, proxy: FaultProxy, requests: list[dict[str, Any]], batch: bool) -> None:
         mode = proxy.mode
         if mode == "status":
             headers = {"retry-after": proxy.retry_after} if proxy.retry_after is not None else {}
@@ -211,7 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(0.02)
         if mode == "slow":
             time.sleep(proxy.delay_s)
-        body = proxy.forward(requests, batch, asked)
+        body = proxy.forward(requests, batch)
         if proxy.loses(requests):
             self.close_connection = True
             return None
