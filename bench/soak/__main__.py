@@ -154,11 +154,11 @@ def drain(network: SoakNetwork, chain: CreatorChain, watch: Watch) -> dict[str, 
 def left(network: SoakNetwork, chain: CreatorChain, watch: Watch) -> dict[str, Any]:
     """What should be gone when all deals have ended."""
     head = bytes.fromhex(chain.rpc.request("eth_getBlockByNumber", "latest", False)["hash"][2:])
-    pool = watch.ledger
+    (answer,) = chain.rpc.batch([watch.ledger.at(head)])
     mediation = chain.core.call("accountOf", chain.default_token, chain.book.address("LilypadMediation"))
     seats = chain.staking.call("poolOf", mediated_pool(chain.book).id)
     return {
-        "locked": {name: str(amount) for name, amount in pool.locked(head).items()},
+        "locked": {name: str(amount) for name, amount in watch.ledger.locked(answer).items()},
         "open_seats": int(seats[1]),
         "strategy_credit": str(mediation[0]),
         "orphans": network.orphans(),

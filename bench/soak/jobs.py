@@ -99,7 +99,7 @@ class Live:
     def postpone(self, now: float) -> None:
         """The older, the less often."""
         age = now - self.begun
-        self.due = now + (0.5 if age < 6 else 1.5 if age < 60 else 4.0)
+        self.due = now + (0.7 if age < 6 else 2.0 if age < 60 else 5.0)
 
 
 class Customer(threading.Thread):

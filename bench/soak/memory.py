@@ -1,4 +1,8 @@
-"""Whether agents grow: resident memory by time, and the growth that a straight line through the second half shows."""
+"""Whether agents grow: memory by time, and the growth that a straight line through the second half shows.
+
+Growth is judged by a process's own (anonymous) resident memory: pages of files, which the resident size counts too, come and
+go with what else the machine does.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import psutil
-
-MIB = 2**20
+KIB = 1024
 PAUSE_S = 10.0
 WARM_UP_S = 120.0  # of a process: imports, caches and pools fill in its first minutes
 _LEAST_SAMPLES = 12
@@ -18,11 +21,12 @@ _LEAST_SAMPLES = 12
 
 @dataclass(frozen=True)
 class Sample:
-    """Resident memory of one process, MiB, at `time` (seconds since the run began)."""
+    """Memory of one process at `time` (seconds since the run began), MiB: `mib` its own, `rss` all that is resident."""
 
     time: float
     pid: int
     mib: float
+    rss: float = 0.0
 
 
 def growth_per_hour(samples: Sequence[Sample], since: float) -> float | None:
@@ -70,19 +74,16 @@ class Scales(threading.Thread):
         while not self._stopping.wait(self._pause_s):
             now = time.monotonic() - self._began
             for name, pid in self._pids().items():
-                try:
-                    size = psutil.Process(pid).memory_info().rss / MIB
-                except psutil.Error:
-                    continue
-                if size:
-                    self.samples.setdefault(name, []).append(Sample(now, pid, size))
+                sizes = _sizes(pid)
+                if sizes is not None:
+                    self.samples.setdefault(name, []).append(Sample(now, pid, *sizes))
 
     def stop(self) -> None:
         self._stopping.set()
         self.join()
 
     def report(self, until: float) -> dict[str, dict[str, Any]]:
-        """By name, for samples up to `until` (s): first, last and largest size, and growth over the second half."""
+        """By name, for samples up to `until` (s): first, last and largest sizes, and growth over the second half."""
         found = {}
         for name, every in sorted(self.samples.items()):
             samples = [sample for sample in every if sample.time <= until]
@@ -90,10 +91,26 @@ class Scales(threading.Thread):
                 continue
             growth = growth_per_hour(samples, until / 2)
             found[name] = {
-                "start_mib": round(samples[0].mib, 1),
-                "end_mib": round(samples[-1].mib, 1),
-                "most_mib": round(max(sample.mib for sample in samples), 1),
+                "rss_start_mib": round(samples[0].rss, 1),
+                "rss_end_mib": round(samples[-1].rss, 1),
+                "rss_most_mib": round(max(sample.rss for sample in samples), 1),
+                "own_start_mib": round(samples[0].mib, 1),
+                "own_end_mib": round(samples[-1].mib, 1),
                 "processes": len({sample.pid for sample in samples}),
                 "growth_percent_per_hour": None if growth is None else round(growth, 1),
+                "own_each_minute_mib": [round(sample.mib, 1) for sample in samples[:: max(1, round(60 / self._pause_s))]],
             }
         return found
+
+
+def _sizes(pid: int) -> tuple[float, float] | None:
+    """A process's own and whole resident memory, MiB; None when it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    fields = dict(line.split(":", 1) for line in lines if line.startswith(("RssAnon:", "VmRSS:")))
+    if len(fields) < 2:
+        return None  # a zombie
+    own, whole = (int(fields[name].split()[0]) / KIB for name in ("RssAnon", "VmRSS"))
+    return own, whole

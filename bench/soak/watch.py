@@ -13,8 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.soak.manycalls import ManyCalls
 from lilypad_agents.agents.creator.chain import CreatorChain
-from lilypad_agents.chain.contract import PreparedCall, call_many
+from lilypad_agents.chain.codec import Call
+from lilypad_agents.chain.contract import call_many
 from lilypad_agents.errors import LilypadError
 from lilypad_agents.protocol.deal import DealState
 from lilypad_agents.protocol.ids import NOBODY, UNVERIFIED_POOL, Address, DealId, VersionId, checksummed
@@ -34,7 +36,8 @@ TARGETS: Mapping[str, Status] = {
     "DealDeclined": Status.DECLINED,
     "DealClosed": Status.CLOSED_BY_AGREEMENT,
 }
-_PAUSE_S = 0.2
+_PAUSE_S = 0.3
+_AT_ONCE = 20  # blocks
 _MOST_TOLD = 20
 
 
@@ -72,52 +75,53 @@ class Books:
 
 
 class Ledger:
-    """The calls that read one block's books."""
+    """The calls that read one block's books: all in one request."""
 
     def __init__(self, chain: CreatorChain, parties: Parties) -> None:
         token, core, pool = chain.default_token, chain.core, parties.pool
         pools = ((NOBODY, UNVERIFIED_POOL), (pool.strategy, pool.id))
         self._rpc = chain.rpc
         self._names = list(parties.accounts)
-        self._accounts = [core.prepare("accountOf", token, account) for account in parties.accounts.values()]
-        self._waiting = [core.prepare("fundOf", strategy, token, pool_id) for strategy, pool_id in pools]
-        for version in parties.versions:
-            for solver in (parties.solver, NOBODY):
-                self._waiting += [core.prepare("accruedOf", token, version, solver, *key) for key in pools]
-                self._waiting.append(core.prepare("feesOf", token, version, solver))
+        accounts = [core.prepare("accountOf", token, account) for account in parties.accounts.values()]
+        funds = [core.prepare("fundOf", strategy, token, pool_id) for strategy, pool_id in pools]
+        accruals = [
+            core.prepare("accruedOf", token, version, parties.solver, *key) for version in parties.versions for key in pools
+        ]
+        fees = [core.prepare("feesOf", token, version, parties.solver) for version in parties.versions]
         staking = chain.staking
-        self._totals = [
+        totals = [
             core.prepare("heldOf", token),
             chain.token_contract(token).prepare("balanceOf", core.address),
             staking.prepare("poolOf", pool.id),
             core.prepare("accountOf", token, staking.address),
         ]
+        self._waiting = len(funds) + len(accruals) + len(fees)
+        words = [4] * len(accounts) + [1] * len(funds) + [3] * len(accruals) + [2] * len(fees) + [1, 1, 3, 4]
+        self._calls = ManyCalls([*accounts, *funds, *accruals, *fees, *totals], words)
 
-    def read(self, block: bytes) -> Books:
-        """The books as of the block with this hash. Raises errors of the chain."""
-        answers = self._ask([*self._accounts, *self._waiting, *self._totals], block)
-        accounts, rest = answers[: len(self._accounts)], answers[len(self._accounts) :]
-        waiting, (held, balance, pool, credit) = rest[: len(self._waiting)], rest[len(self._waiting) :]
+    def at(self, block: bytes) -> Call:
+        """The request for the books as of the block with this hash."""
+        return self._calls.at(block)
+
+    def read(self, outcome: str) -> Books:
+        """The books, from the chain's answer."""
+        accounts, waiting, (held, balance, pool, credit) = self._parts(outcome)
         return Books(
             owned=sum(free + locked for free, locked, *_ in accounts),
-            waiting=sum(sum(answer) if isinstance(answer, tuple) else int(answer) for answer in waiting),
+            waiting=sum(sum(answer) if isinstance(answer, (list, tuple)) else int(answer) for answer in waiting),
             held=int(held),
             balance=int(balance),
             staked=int(pool[0]),
             staking_credit=int(credit[0]),
         )
 
-    def locked(self, block: bytes) -> dict[str, int]:
+    def locked(self, outcome: str) -> dict[str, int]:
         """Locked credit by account, where there is any."""
-        answers = self._ask(self._accounts, block)
-        return {name: int(answer[1]) for name, answer in zip(self._names, answers, strict=True) if answer[1]}
+        return {name: int(answer[1]) for name, answer in zip(self._names, self._parts(outcome)[0], strict=True) if answer[1]}
 
-    def _ask(self, calls: Sequence[PreparedCall], block: bytes) -> list[Any]:
-        answers = call_many(self._rpc, calls, block)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-        return [tuple(answer) if isinstance(answer, (list, tuple)) else answer for answer in answers]
+    def _parts(self, outcome: str) -> tuple[list[Any], list[Any], list[Any]]:
+        answers, own = self._calls.read(outcome), len(self._names)
+        return answers[:own], answers[own : own + self._waiting], answers[own + self._waiting :]
 
 
 def moved(before: Status, event: str) -> tuple[Status, str]:
@@ -191,8 +195,7 @@ class Watch(threading.Thread):
         """Checks every block below the head. Raises errors of the chain."""
         head = self._head()
         while self._next < head:
-            self._check(self._next)
-            self._next += 1
+            self._check(range(self._next, min(head, self._next + _AT_ONCE)))
 
     def stop(self, seconds: float = 120.0) -> Found:
         """What was found up to the block before the head of now. Raises RuntimeError when the head is not reached in time."""
@@ -205,22 +208,37 @@ class Watch(threading.Thread):
     def _head(self) -> int:
         return int(self.chain.rpc.request("eth_blockNumber"), 16)
 
-    def _check(self, number: int) -> None:
-        block = self.chain.rpc.request("eth_getBlockByNumber", hex(number), False)
-        hash_ = bytes.fromhex(block["hash"][2:])
-        logs = self.chain.rpc.request(
-            "eth_getLogs", {"blockHash": block["hash"], "address": [self.chain.core.address, self.chain.resolver.address]}
-        )
-        problems = self.ledger.read(hash_).problems()
+    def _check(self, numbers: range) -> None:
+        """Looks at some blocks: two requests for all that is about the whole block, one for each that moved deals."""
+        blocks = self._ask([Call("eth_getBlockByNumber", (hex(number), False)) for number in numbers])
+        hashes = [str(block["hash"]) for block in blocks]
+        addresses = [self.chain.core.address, self.chain.resolver.address]
+        about = [Call("eth_getLogs", ({"blockHash": hash_, "address": addresses},)) for hash_ in hashes]
+        about += [self.ledger.at(bytes.fromhex(hash_[2:])) for hash_ in hashes]
+        answers = self._ask(about)
+        for index, number in enumerate(numbers):
+            hash_ = bytes.fromhex(hashes[index][2:])
+            self._add_up(number, hash_, answers[len(numbers) + index])
+            self._compare(number, hash_, self._follow(number, answers[index]))
+            self.found.blocks += 1
+            self.found.last = number
+            self._next = number + 1
+
+    def _add_up(self, number: int, block: bytes, outcome: str) -> None:
+        problems = self.ledger.read(outcome).problems()
         if problems:
-            first, problems = problems, self.ledger.read(hash_).problems()
+            first, problems = problems, self.ledger.read(self._ask([self.ledger.at(block)])[0]).problems()
             self.found.read_again += first != problems
         for problem in problems:
             self.found.violate(f"block {number}: {problem}")
-        touched = self._follow(number, logs)
-        self._compare(number, hash_, touched)
-        self.found.blocks += 1
-        self.found.last = number
+
+    def _ask(self, calls: Sequence[Call]) -> list[Any]:
+        """The answers; raises the first error among them."""
+        answers = self.chain.rpc.batch(calls)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
 
     def _follow(self, number: int, logs: Sequence[Any]) -> list[DealId]:
         """Moves the deals of a block's events; returns those that moved."""
