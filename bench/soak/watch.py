@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +38,7 @@ TARGETS: Mapping[str, Status] = {
     "DealClosed": Status.CLOSED_BY_AGREEMENT,
 }
 _PAUSE_S = 0.3
-_AT_ONCE = 20  # blocks
+_AT_ONCE = 8  # blocks that are asked about
 _MOST_TOLD = 20
 
 
@@ -160,6 +161,16 @@ class Found:
         return [deal for deal, status in self.statuses.items() if not status.is_final]
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What the chain says about one block: the core's and the resolver's logs, and the answer of `Ledger.at`."""
+
+    number: int
+    hash: bytes
+    logs: Sequence[Any]
+    books: str
+
+
 class Watch(threading.Thread):
     """Follows the chain block by block from the present head on. `stop` lets it come to the head first."""
 
@@ -181,21 +192,24 @@ class Watch(threading.Thread):
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        while True:
-            stopping = self._stopping.is_set()
-            try:
-                self.catch_up()
-                if stopping:
-                    return
-            except LilypadError as error:  # the chain stands still, or is slow: no block is skipped for that
-                self.trouble[error.code] += 1
-            self._stopping.wait(_PAUSE_S)
+        with ThreadPoolExecutor(_AT_ONCE, "watch") as pool:
+            while True:
+                stopping = self._stopping.is_set()
+                try:
+                    self.catch_up(pool)
+                    if stopping:
+                        return
+                except LilypadError as error:  # the chain stands still, or is slow: no block is skipped for that
+                    self.trouble[error.code] += 1
+                self._stopping.wait(_PAUSE_S)
 
-    def catch_up(self) -> None:
-        """Checks every block below the head. Raises errors of the chain."""
+    def catch_up(self, pool: Executor) -> None:
+        """Checks every block below the head: asks about some at a time, looks at them in order. Raises errors of the chain."""
         head = self._head()
         while self._next < head:
-            self._check(range(self._next, min(head, self._next + _AT_ONCE)))
+            numbers = range(self._next, min(head, self._next + 4 * _AT_ONCE))
+            for facts in pool.map(self._facts, numbers):
+                self._check(facts)
 
     def stop(self, seconds: float = 120.0) -> Found:
         """What was found up to the block before the head of now. Raises RuntimeError when the head is not reached in time."""
@@ -208,21 +222,19 @@ class Watch(threading.Thread):
     def _head(self) -> int:
         return int(self.chain.rpc.request("eth_blockNumber"), 16)
 
-    def _check(self, numbers: range) -> None:
-        """Looks at some blocks: two requests for all that is about the whole block, one for each that moved deals."""
-        blocks = self._ask([Call("eth_getBlockByNumber", (hex(number), False)) for number in numbers])
-        hashes = [str(block["hash"]) for block in blocks]
+    def _facts(self, number: int) -> Facts:
+        (block,) = self._ask([Call("eth_getBlockByNumber", (hex(number), False))])
+        hash_ = str(block["hash"])
         addresses = [self.chain.core.address, self.chain.resolver.address]
-        about = [Call("eth_getLogs", ({"blockHash": hash_, "address": addresses},)) for hash_ in hashes]
-        about += [self.ledger.at(bytes.fromhex(hash_[2:])) for hash_ in hashes]
-        answers = self._ask(about)
-        for index, number in enumerate(numbers):
-            hash_ = bytes.fromhex(hashes[index][2:])
-            self._add_up(number, hash_, answers[len(numbers) + index])
-            self._compare(number, hash_, self._follow(number, answers[index]))
-            self.found.blocks += 1
-            self.found.last = number
-            self._next = number + 1
+        logs, books = self._ask([Call("eth_getLogs", ({"blockHash": hash_, "address": addresses},)), self.ledger.at(bytes.fromhex(hash_[2:]))])
+        return Facts(number, bytes.fromhex(hash_[2:]), logs, books)
+
+    def _check(self, facts: Facts) -> None:
+        self._add_up(facts.number, facts.hash, facts.books)
+        self._compare(facts.number, facts.hash, self._follow(facts.number, facts.logs))
+        self.found.blocks += 1
+        self.found.last = facts.number
+        self._next = facts.number + 1
 
     def _add_up(self, number: int, block: bytes, outcome: str) -> None:
         problems = self.ledger.read(outcome).problems()
