@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -54,9 +55,9 @@ class SoakNetwork:
             self._proxies = Proxies(self.record.rpc_url, list(self.specs))
             for name, part in self.record.parts.items():
                 self._identities[name] = part.identity
-            for name in self.specs:
-                stop(self._identities[name])
-                self.start(name)
+            with ThreadPoolExecutor(len(self.specs)) as pool:
+                for _ in pool.map(self._start_again, self.specs):
+                    pass
         except BaseException:
             self.devnet.down()
             raise
@@ -97,6 +98,10 @@ class SoakNetwork:
             self._identities[name] = identity
             self.record = self.record.with_part(part)
             self.record.save(self.layout.record)
+
+    def _start_again(self, name: str) -> None:
+        stop(self._identities[name])
+        self.start(name)
 
     def kill(self, name: str) -> None:
         """Ends an agent at once, as a power cut would."""

@@ -24,6 +24,7 @@ from lilypad_agents.devnet.record import Part
 
 CHAIN = ChainId(CHAIN_ID)
 _ENDOWED = 20  # the first accounts of the test mnemonic, which anvil gives as much
+_START_S = 90.0  # geth on a busy machine
 _COIN = 10_000 * 10**18
 
 
@@ -48,7 +49,7 @@ def start_chain(layout: Layout, options: ChainOptions, checkout: Path | None, se
     layout.log("chain").parent.mkdir(parents=True, exist_ok=True)
     make = _geth if options.program is ChainProgram.GETH else _anvil
     chain = make(layout, options, checkout, search_path)
-    chain.start(detach=True)
+    chain.start(detach=True, timeout_s=_START_S)
     if options.program is ChainProgram.GETH:
         rpc = Rpc(RpcConfig((chain.url,), CHAIN))
         try:
