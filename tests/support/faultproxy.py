@@ -195,7 +195,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         proxy = self.owner
-        document = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        length = int(self.headers["content-length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # killed in the middle of a request
+            self.close_connection = True
+            return
+        document = json.loads(body)
         batch = isinstance(document, list)
         requests = document if batch else [document]
         proxy.note(requests)
