@@ -48,7 +48,7 @@ class SoakNetwork:
         self._proxies: Proxies | None = None
 
     def __enter__(self) -> SoakNetwork:
-        self.record = self.devnet.up(Options(port=free_port(), mediators=MEDIATORS, cheater=True))
+        self.record = self.devnet.up(Options(port=free_port(), mixed=False, mediators=MEDIATORS, cheater=True))
         try:
             pool = mediated_pool(AddressBook.load(self.layout.address_book))
             self.specs = {spec.name: spec for spec in _specs(self.record, pool)}

@@ -50,6 +50,6 @@ def open_outbox(tmp_path: Path, rpc: Rpc, signer: LocalSigner, events: Events) -
     """Opens the outbox of `signer`; again after a "restart" when called twice."""
 
     def open_(**limits: Any) -> Outbox:
-        return Outbox(Database.open(tmp_path / "agent.sqlite"), rpc, signer, CHAIN, OutboxConfig(**limits), notify=events)
+        return Outbox(Database.open(tmp_path / "agent.sqlite"), rpc, signer, CHAIN, OutboxConfig(**{"replace_after_s": 0.0} | limits), notify=events)
 
     return open_
