@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -48,8 +49,9 @@ class SoakNetwork:
         self._proxies: Proxies | None = None
 
     def __enter__(self) -> SoakNetwork:
-        self.record = self.devnet.up(Options(port=free_port(), mixed=False, mediators=MEDIATORS, cheater=True))
+        self.record = self.devnet.up(Options(port=free_port(), mediators=MEDIATORS, cheater=True))
         try:
+            self._mine_by_the_clock()
             pool = mediated_pool(AddressBook.load(self.layout.address_book))
             self.specs = {spec.name: spec for spec in _specs(self.record, pool)}
             self._proxies = Proxies(self.record.rpc_url, list(self.specs))
@@ -98,6 +100,11 @@ class SoakNetwork:
             self._identities[name] = identity
             self.record = self.record.with_part(part)
             self.record.save(self.layout.record)
+
+    def _mine_by_the_clock(self) -> None:
+        """A block a second with all that came meanwhile, as on a public chain; the devnet's own mines on each transaction too."""
+        with closing(Rpc(RpcConfig((self.record.rpc_url,), CHAIN))) as rpc:
+            rpc.request("evm_setIntervalMining", 1)
 
     def _start_again(self, name: str) -> None:
         stop(self._identities[name])

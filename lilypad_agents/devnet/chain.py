@@ -37,14 +37,10 @@ class ChainProgram(StrEnum):
 
 @dataclass(frozen=True)
 class ChainOptions:
-    """`port` None: the usual one, or any free one when that is taken. `block_seconds` None: blocks on transactions only.
-
-    `mixed`: anvil mines on every transaction besides; without, a block has all that came in its time, as on a public chain.
-    """
+    """`port` None: the usual one, or any free one when that is taken. `block_seconds` None: blocks on transactions only."""
 
     port: int | None = None
     block_seconds: int | None = 1
-    mixed: bool = True
     program: ChainProgram = ChainProgram.ANVIL
 
 
@@ -68,7 +64,7 @@ def _anvil(layout: Layout, options: ChainOptions, checkout: Path | None, search_
         port=_port(options.port),
         chain_id=CHAIN,
         block_time_s=options.block_seconds,
-        mixed_mining=options.mixed and options.block_seconds is not None,
+        mixed_mining=options.block_seconds is not None,
         state_file=layout.chain_state,
     )
     return Anvil(find_anvil(checkout, search_path), config, log_file=layout.log("chain"))

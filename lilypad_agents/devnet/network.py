@@ -54,7 +54,7 @@ _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "VIRTUAL_ENV", "PYT
 
 @dataclass(frozen=True)
 class Options:
-    """`port`, `block_seconds` and `mixed` of the chain: see `ChainOptions`; `modules`: folder of what is published (None: that of the checkout).
+    """`port` and `block_seconds` of the chain; `modules`: folder of what is published (None: that of the checkout).
 
     `mediators`: how many have a stake; the last `absent` of them do not run, the `lazy` before those vote what they are
     told. `cheater`: a third provider, which lies. `chain`: the program; None: what it was before, at first anvil.
@@ -62,7 +62,6 @@ class Options:
 
     port: int | None = None
     block_seconds: int | None = 1
-    mixed: bool = True
     modules: Path | None = None
     providers: int = 2
     mediators: int = 3
@@ -147,7 +146,7 @@ class Devnet:
         checkout = find_checkout(Path.cwd(), self._package)
         port = options.port or record.port or None
         program = options.chain or ChainProgram(record.chain)
-        wanted = ChainOptions(port if _is_free(port) else None, options.block_seconds, options.mixed, program)
+        wanted = ChainOptions(port if _is_free(port) else None, options.block_seconds, program)
         part = start_chain(self.layout, wanted, checkout, self._environment.get("PATH", ""))
         found = Record(int(part.url.rpartition(":")[2]), part.url, MappingProxyType({"chain": part}), chain=program)
         found.save(self.layout.record)
