@@ -24,7 +24,8 @@ from tests.e2e.anvil_only import ANVIL_ONLY
 
 RESULT = ROOT / "bench/results/geth.json"
 GETH = ROOT / ".geth/bin/geth"
-TESTS = ("tests/geth", "tests/contracts/deploy/test_deploy_geth.py", "tests/e2e")
+END_TO_END = ("run", "disputes", "bad_days", "client", "modules", "devnet", "soak")  # the last but one starts from nothing again
+TESTS = ("tests/geth", "tests/contracts/deploy/test_deploy_geth.py", *(f"tests/e2e/test_e2e_{name}.py" for name in END_TO_END))
 TEST_TIMEOUT_S = 900  # of one test, the start of its network included
 # Tests of other folders that drive anvil itself; their subjects are on geth in the end-to-end tests.
 OTHER_TESTS = {
