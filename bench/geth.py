@@ -49,7 +49,8 @@ def main() -> int:
     RESULT.write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report, indent=1))
     good = all(job["state"] in ("ACCEPTED", "MEDIATION_ACCEPTED") for job in report["devnet"]["jobs"])
-    return 0 if good and not report["tests"]["failed"] and report["tests"]["passed"] else 1
+    tests = report["tests"]
+    return 0 if good and tests["complete"] and tests["passed"] and not tests["failed"] else 1
 
 
 def devnet_run() -> dict[str, Any]:
@@ -84,12 +85,13 @@ def run_tests(more: list[str]) -> dict[str, Any]:
         results = Path(name) / "results.xml"
         environment = {**os.environ, "LILYPAD_E2E_CHAIN": "geth", "PATH": f"{GETH.parent}{os.pathsep}{os.environ['PATH']}"}
         command = [sys.executable, "-m", "pytest", "-p", "no:ape_test", "-q", "-o", f"timeout={TEST_TIMEOUT_S}", f"--junitxml={results}"]
-        subprocess.run([*command, *TESTS, *more], cwd=ROOT, env=environment, check=False)
+        ended = subprocess.run([*command, *TESTS, *more], cwd=ROOT, env=environment, check=False).returncode
         cases = list(xml.parse(results).getroot().iter("testcase"))
     failed = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
     skipped = [case for case in cases if case.find("skipped") is not None]
     files: Counter[str] = Counter(case.get("classname", "") for case in cases)
     return {
+        "complete": ended in (0, 1),  # not when it was interrupted
         "run": len(cases),
         "passed": len(cases) - len(failed) - len(skipped),
         "failed": [f"{case.get('classname')}.{case.get('name')}" for case in failed],
