@@ -23,7 +23,7 @@ SEED ?= 1
 .PHONY: assure assure-long assure-static assure-model assure-symbolic assure-mutation assure-mutation-sample
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## / : /' | column -t -s ':'
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
 
 setup: .cache/python.done .cache/npm.done ## Python packages, npm parts, compiler and chain, all inside this folder
 

@@ -16,6 +16,8 @@ _TOO_MANY = re.compile(
     r"too many requests|rate limit|request limit|exceeded.*(?:per second|quota|capacity)", re.IGNORECASE
 )
 
+_INDEXING = re.compile(r"indexing is in progress", re.IGNORECASE)  # geth, for some seconds after its start
+
 
 class Call(NamedTuple):
     """One JSON-RPC request: method and positional parameters."""
@@ -103,6 +105,8 @@ def _outcome(entry: dict[str, Any], label: str) -> Outcome:
     rpc_code = code if isinstance(code, int) else 0
     if rpc_code == 429 or (rpc_code == -32005 and _TOO_MANY.search(message)):
         raise EndpointFailure("limits the rate (JSON-RPC error)", limited=True)
+    if _INDEXING.search(message):
+        raise EndpointFailure("does not know its transactions yet (it is still indexing them)")
     reverted = revert_data(rpc_code, message, data)
     if reverted is not None:
         return ContractReverted(reverted, message=message)

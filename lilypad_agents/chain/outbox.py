@@ -93,6 +93,7 @@ class Outbox:
         self._changed = threading.Condition()
         self._blocked: dict[str, LilypadError] = {}
         self._sent_at: dict[bytes, float] = {}
+        self._waits_since: dict[bytes, float] = {}  # when this process first saw an attempt stand first in the queue
         self._gap_since: dict[int, float] = {}
         self._simulated: dict[ActionId, tuple[int, int]] = {}  # head number and failures of fruitless simulations
         self._last_head: ChainMoment | None = None
@@ -390,7 +391,11 @@ class Outbox:
                 self._notify(event, key=action.key, nonce=attempt.nonce, max_fee=attempt.fees.max_fee)
 
     def _is_stale(self, attempt: Attempt, view: View) -> bool:
-        return view.head.number - attempt.signed_block >= self.config.replace_after_blocks
+        """Whether the attempt that stands first has waited long enough, in blocks and in seconds, to be replaced."""
+        since = self._waits_since.get(attempt.hash, self._clock())
+        self._waits_since = {attempt.hash: since}  # only one stands first
+        blocks = view.head.number - attempt.signed_block
+        return blocks >= self.config.replace_after_blocks and self._clock() - since >= self.config.replace_after_s
 
     def _to_cancel(self, action: Action, view: View) -> bool:
         late = action.deadline is not None and action.deadline < view.head.timestamp

@@ -20,7 +20,9 @@ class OutboxConfig:
     """Limits of the outbox. Fees in wei per gas; blocks and seconds by name.
 
     `confirmations`: depth at which a receipt counts. `finality_blocks`: depth after which it is no longer watched.
-    `urgent_before_s`: block time before its deadline from which an action may use `urgent_fee_cap`.
+    `urgent_before_s`: block time before its deadline from which an action may use `urgent_fee_cap`. A transaction that
+    waits is replaced when both `replace_after_blocks` and `replace_after_s` are over: where blocks come many a second,
+    three of them say nothing about its fee, and each replacement would be one transaction more for a chain that lags.
     """
 
     confirmations: int = 0
@@ -32,6 +34,7 @@ class OutboxConfig:
     least_tip: Wei = Wei(0)
     most_tip: Wei = Wei(5 * GWEI)
     replace_after_blocks: int = 3
+    replace_after_s: float = 5.0
     rebroadcast_after_s: float = 15.0
     gap_grace_s: float = 5.0
     gas_margin_percent: int = 25

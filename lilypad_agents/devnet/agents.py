@@ -30,7 +30,7 @@ _LOOK_S = 0.05
 class AgentSpec:
     """One agent: its role (`solver`, `provider`, `mediator`), its key by index of the test mnemonic, its own settings.
 
-    `module`: what runs instead of the ordinary agent of the role; only the devnet has such.
+    `module`: what runs instead of the ordinary agent of the role, with its `arguments`; only the devnet has such.
     """
 
     name: str
@@ -38,11 +38,12 @@ class AgentSpec:
     account: int
     own: Mapping[str, Any]
     module: str = ""
+    arguments: tuple[str, ...] = ()
 
     @property
     def command(self) -> list[str]:
         if self.module:
-            return [sys.executable, "-m", self.module, "settings.toml"]
+            return [sys.executable, "-m", self.module, "settings.toml", *self.arguments]
         return [sys.executable, "-m", "lilypad_agents.cli", self.role, "start", "--config", "settings.toml"]
 
 

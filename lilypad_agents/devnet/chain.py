@@ -1,17 +1,20 @@
-"""The devnet's chain: anvil with blocks every second and on every transaction, and the contracts on it."""
+"""The devnet's chain and the contracts on it: anvil with blocks every second and on every transaction, or geth with the former."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from lilypad_agents.chain.anvil import Anvil, AnvilConfig, find_anvil, free_port
+from lilypad_agents.chain.anvil import Anvil, AnvilConfig, find_anvil
+from lilypad_agents.chain.development import DevelopmentChain, free_port
 from lilypad_agents.chain.deployer import Deployment, RpcSender
 from lilypad_agents.chain.deployment_plan import preset
 from lilypad_agents.chain.deployments import AddressBook
 from lilypad_agents.chain.errors import DevelopmentChainFailed
+from lilypad_agents.chain.geth import GethConfig, endow, find_geth
 from lilypad_agents.chain.keys import signer_from_test_mnemonic
 from lilypad_agents.chain.rpc import Rpc, RpcConfig
 from lilypad_agents.chain.types import ChainId, Notify, silent
@@ -20,6 +23,16 @@ from lilypad_agents.devnet.processes import Identity
 from lilypad_agents.devnet.record import Part
 
 CHAIN = ChainId(CHAIN_ID)
+_ENDOWED = 20  # the first accounts of the test mnemonic, which anvil gives as much
+_START_S = 90.0  # geth on a busy machine
+_COIN = 10_000 * 10**18
+
+
+class ChainProgram(StrEnum):
+    """What the devnet's chain can be."""
+
+    ANVIL = "anvil"
+    GETH = "geth"
 
 
 @dataclass(frozen=True)
@@ -28,12 +41,25 @@ class ChainOptions:
 
     port: int | None = None
     block_seconds: int | None = 1
+    program: ChainProgram = ChainProgram.ANVIL
 
 
 def start_chain(layout: Layout, options: ChainOptions, checkout: Path | None, search_path: str) -> Part:
-    """Starts anvil, detached, with its state in the devnet's folder. Raises DevelopmentChainFailed."""
-    layout.chain_state.parent.mkdir(parents=True, exist_ok=True)
+    """Starts the chain, detached, with its state in the devnet's folder. Raises DevelopmentChainFailed."""
     layout.log("chain").parent.mkdir(parents=True, exist_ok=True)
+    make = _geth if options.program is ChainProgram.GETH else _anvil
+    chain = make(layout, options, checkout, search_path)
+    chain.start(detach=True, timeout_s=_START_S)
+    if options.program is ChainProgram.GETH:
+        rpc = Rpc(RpcConfig((chain.url,), CHAIN))
+        try:
+            endow(rpc, [signer_from_test_mnemonic(index, CHAIN).address for index in range(_ENDOWED)], _COIN)
+        finally:
+            rpc.close()
+    return Part("chain", Identity.of(chain.pid), chain.url, str(layout.log("chain")), folder=str(layout.chain_state.parent))
+
+
+def _anvil(layout: Layout, options: ChainOptions, checkout: Path | None, search_path: str) -> DevelopmentChain:
     config = AnvilConfig(
         port=_port(options.port),
         chain_id=CHAIN,
@@ -41,9 +67,12 @@ def start_chain(layout: Layout, options: ChainOptions, checkout: Path | None, se
         mixed_mining=options.block_seconds is not None,
         state_file=layout.chain_state,
     )
-    anvil = Anvil(find_anvil(checkout, search_path), config, log_file=layout.log("chain"))
-    anvil.start(detach=True)
-    return Part("chain", Identity.of(anvil.pid), anvil.url, str(layout.log("chain")), folder=str(layout.chain_state.parent))
+    return Anvil(find_anvil(checkout, search_path), config, log_file=layout.log("chain"))
+
+
+def _geth(layout: Layout, options: ChainOptions, checkout: Path | None, search_path: str) -> DevelopmentChain:
+    config = GethConfig(layout.chain_state.parent / "geth", port=_port(options.port), block_time_s=options.block_seconds)
+    return DevelopmentChain(find_geth(checkout, search_path), config, log_file=layout.log("chain"))
 
 
 def deploy(layout: Layout, rpc_url: str, notify: Notify = silent) -> AddressBook:
@@ -68,4 +97,4 @@ def _port(wanted: int | None) -> int:
     return free_port() if taken else DEFAULT_PORT
 
 
-__all__ = ["CHAIN", "ChainOptions", "DevelopmentChainFailed", "deploy", "start_chain"]
+__all__ = ["CHAIN", "ChainOptions", "ChainProgram", "DevelopmentChainFailed", "deploy", "start_chain"]

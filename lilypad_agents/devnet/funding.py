@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lilypad_agents.agents.creator.chain import CreatorChain, Ledger
+from lilypad_agents.chain.codec import quantity
 from lilypad_agents.chain.contract import Contract
 from lilypad_agents.chain.deployer import RpcSender
 from lilypad_agents.chain.deployments import AddressBook
@@ -88,7 +89,8 @@ def stake(chain: CreatorChain, indices: Iterable[int]) -> list[Address]:
         account = address_of(index)
         if int(staking.call("stakeOf", pool.id, account)[0]):
             continue
-        chain.rpc.request("anvil_setBalance", account, hex(COIN))
+        if quantity(chain.rpc.request("eth_getBalance", account, "latest")) < COIN:
+            deployer.send(account, b"", COIN)
         _send(deployer, token, "transfer", account, amount + APPEAL_BUDGET)
         own = _sender(chain, index)
         _send(own, token, "approve", staking.address, amount)

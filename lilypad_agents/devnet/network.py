@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from lilypad_agents.agents.creator.chain import CreatorChain
-from lilypad_agents.chain.anvil import free_port
+from lilypad_agents.chain.development import free_port
 from lilypad_agents.chain.deployments import AddressBook
 from lilypad_agents.chain.lock import ProcessLock
 from lilypad_agents.chain.rpc import Rpc, RpcConfig
@@ -26,7 +26,7 @@ from lilypad_agents.devnet.agents import (
     wait_ready,
     write_creator_settings,
 )
-from lilypad_agents.devnet.chain import CHAIN, ChainOptions, deploy, start_chain
+from lilypad_agents.devnet.chain import CHAIN, ChainOptions, ChainProgram, deploy, start_chain
 from lilypad_agents.devnet.errors import DevnetPartFailed, ModulesMissing
 from lilypad_agents.devnet.funding import CREATOR_GRANT, PROVIDER_GRANT, Grant, address_of, fund, mediated_pool, stake
 from lilypad_agents.devnet.layout import (
@@ -57,7 +57,7 @@ class Options:
     """`port` and `block_seconds` of the chain; `modules`: folder of what is published (None: that of the checkout).
 
     `mediators`: how many have a stake; the last `absent` of them do not run, the `lazy` before those vote what they are
-    told. `cheater`: a third provider, which lies.
+    told. `cheater`: a third provider, which lies. `chain`: the program; None: what it was before, at first anvil.
     """
 
     port: int | None = None
@@ -68,6 +68,7 @@ class Options:
     lazy: int = 0
     absent: int = 0
     cheater: bool = False
+    chain: ChainProgram | None = None
 
 
 class Devnet:
@@ -144,9 +145,10 @@ class Devnet:
             self._stop_all()  # agents of a chain that is gone would only see a broken one
         checkout = find_checkout(Path.cwd(), self._package)
         port = options.port or record.port or None
-        wanted = ChainOptions(port if _is_free(port) else None, options.block_seconds)
+        program = options.chain or ChainProgram(record.chain)
+        wanted = ChainOptions(port if _is_free(port) else None, options.block_seconds, program)
         part = start_chain(self.layout, wanted, checkout, self._environment.get("PATH", ""))
-        found = Record(int(part.url.rpartition(":")[2]), part.url, MappingProxyType({"chain": part}))
+        found = Record(int(part.url.rpartition(":")[2]), part.url, MappingProxyType({"chain": part}), chain=program)
         found.save(self.layout.record)
         self._say(f"chain      started at {found.rpc_url}")
         return found

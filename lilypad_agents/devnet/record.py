@@ -31,12 +31,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Record:
-    """All that a command needs to use the devnet. `port` of the chain is kept over restarts."""
+    """All that a command needs to use the devnet. `port` and program (`chain`) of the chain are kept over restarts."""
 
     port: int
     rpc_url: str
     parts: Mapping[str, Part] = field(default_factory=dict)
     ready: bool = False
+    chain: str = "anvil"
 
     @property
     def solver_url(self) -> str:
@@ -68,6 +69,7 @@ class Record:
             "port": self.port,
             "rpcUrl": self.rpc_url,
             "ready": self.ready,
+            "chain": self.chain,
             "parts": {
                 name: {
                     **part.identity.to_json(),
@@ -111,4 +113,4 @@ class Record:
             )
             for name, entry in document["parts"].items()
         }
-        return cls(int(document["port"]), str(document["rpcUrl"]), MappingProxyType(parts), bool(document["ready"]))
+        return cls(int(document["port"]), str(document["rpcUrl"]), MappingProxyType(parts), bool(document["ready"]), str(document.get("chain", "anvil")))

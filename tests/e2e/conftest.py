@@ -11,8 +11,17 @@ import pytest
 from lilypad_agents.chain.anvil import free_port
 from lilypad_agents.devnet.funding import address_of
 from lilypad_agents.devnet.layout import CREATOR
+from tests.e2e.anvil_only import ANVIL_ONLY
 from tests.e2e.e2e_modules import write_test_modules
-from tests.e2e.network import PROJECT, Network
+from tests.e2e.network import CHAIN_PROGRAM, PROJECT, Network
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On another chain the tests that need anvil are left out, by name and with a reason; the report lists them."""
+    if CHAIN_PROGRAM != "anvil":
+        left_out = [item for item in items if getattr(item, "originalname", item.name) in ANVIL_ONLY]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,8 @@ from tests.support.cli_schemas import check_events, check_object
 PROJECT = Path(__file__).resolve().parents[2]
 _QUIET_S = 60
 COMMAND = [sys.executable, "-m", "lilypad_agents.cli"]
+CHAIN_PROGRAM = os.environ.get("LILYPAD_E2E_CHAIN", "anvil")  # or geth: `make test-geth`
+_UP_S = {"anvil": 90.0, "geth": 420.0}  # geth mines once a second, and setting up is some ninety transactions
 
 
 @dataclass
@@ -90,7 +92,9 @@ class Network:
         return {**kept, "HOME": str(self.folder / "home"), "NO_COLOR": "", **changes}
 
     def lilypad(self, *words: str, seconds: float = 90, env: dict[str, str] | None = None, stdin: str | None = None) -> Ended:
-        """Runs a command to its end."""
+        """Runs a command to its end; networks that it starts have the chain under test."""
+        if words[:2] == ("devnet", "up"):
+            words, seconds = (*words, "--chain", CHAIN_PROGRAM), max(seconds, _UP_S[CHAIN_PROGRAM])
         done = subprocess.run(
             [*COMMAND, *words],
             cwd=self.folder,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -150,8 +151,7 @@ def test_chain_lost__started_empty__is_noticed_and_a_reset_starts_clean(network:
     """flt:F40"""
     record = network.record
     network.kill("chain")
-    for path in (network.folder / ".devnet" / "chain").iterdir():
-        path.unlink()
+    shutil.rmtree(network.folder / ".devnet" / "chain")
     anvil = next(Path(__file__).resolve().parents[2].glob("node_modules/@foundry-rs/anvil-*/bin/anvil"))
     other = subprocess.Popen(
         [str(anvil), "--port", str(record.port), "--chain-id", "1337", "--hardfork", "prague"],

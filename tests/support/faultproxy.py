@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import sys
 import threading
 import time
 from collections import Counter
@@ -66,9 +67,7 @@ class FaultProxy:
         class Handler(_Handler):
             owner = proxy
 
-        ThreadingHTTPServer.allow_reuse_address = True
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", self._port), Handler)
         self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
@@ -113,7 +112,15 @@ class FaultProxy:
                 return True
         return self.mode == "lost"
 
+    @property
+    def touches_answers(self) -> bool:
+        """Whether an answer has to be read, and perhaps changed, before it is passed on."""
+        set_ = (self.lag_blocks, self.chain_id is not None, self.hide_logs, self.repeat_logs, self.rewrite)
+        return any(set_) or self.max_log_range is not None
+
     def forward(self, requests: list[dict[str, Any]], batch: bool) -> bytes:
+        if not self.touches_answers:
+            return self._post(json.dumps(requests if batch else requests[0]).encode())
         answers = []
         head = self._head() if self.lag_blocks else 0
         for request in requests:
@@ -148,13 +155,26 @@ class FaultProxy:
         return self.rewrite(request, answer) if self.rewrite else answer
 
     def _upstream(self, request: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self._post(json.dumps(request).encode()))
+        return answer
+
+    def _post(self, body: bytes) -> bytes:
         connection = http.client.HTTPConnection(self.upstream.hostname or "", self.upstream.port, timeout=30)
         try:
-            connection.request("POST", "/", json.dumps(request), {"content-type": "application/json"})
-            answer: dict[str, Any] = json.loads(connection.getresponse().read())
-            return answer
+            connection.request("POST", "/", body, {"content-type": "application/json"})
+            return connection.getresponse().read()
         finally:
             connection.close()
+
+
+class _Server(ThreadingHTTPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that was killed, or a chain that does not answer, is what this is for; anything else is told."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -175,7 +195,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         proxy = self.owner
-        document = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        length = int(self.headers["content-length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # killed in the middle of a request
+            self.close_connection = True
+            return
+        document = json.loads(body)
         batch = isinstance(document, list)
         requests = document if batch else [document]
         proxy.note(requests)

@@ -13,7 +13,15 @@ from typing import Any
 
 from lilypad_agents.agents.creator import market
 from lilypad_agents.agents.creator.decide import Policy
-from lilypad_agents.agents.creator.errors import JobUnknown, ModuleDeprecated, NoMatch, PriceAboveLimit, RequestInvalid
+from lilypad_agents.agents.creator.delivery import Delivered, write_results
+from lilypad_agents.agents.creator.errors import (
+    JobUnfinished,
+    JobUnknown,
+    ModuleDeprecated,
+    NoMatch,
+    PriceAboveLimit,
+    RequestInvalid,
+)
 from lilypad_agents.agents.creator.journal import Job, Stage, request_key
 from lilypad_agents.agents.creator.modules import ResolvedModule
 from lilypad_agents.agents.creator.offers import OfferContext, SolverTerms, draft_offer, sign_offer
@@ -237,6 +245,20 @@ class Creator:
     def runner(self, job: Job, *, policy: Policy = Policy(), listen: Listener = nobody_listens) -> JobRunner:
         """What carries a job on."""
         return JobRunner(self.session, job, self.manifest(job), policy=policy, listen=listen)
+
+    def fetch(self, job: Job, folder: Path | None = None) -> tuple[Delivered, Path]:
+        """Downloads a result again, verifies it and writes it as `folder`/<deal>; agrees to nothing.
+
+        Raises JobUnfinished without a result, ResultMismatch, ContentUnavailable, TargetExists.
+        """
+        delivered = self.runner(job).take_delivery()
+        if delivered is None:
+            raise JobUnfinished(f"The job {job.name} has no result yet.", job=job.id)
+        target = (folder or self.session.settings.results).absolute() / job.deal_text
+        path = write_results(self.session.store, delivered, target)
+        digest, data_id = bytes(delivered.digest), str(delivered.note.data_id)
+        self.session.journal.update(job, results=str(path), data_id=data_id, digest=digest)
+        return delivered, path
 
     def manifest(self, job: Job) -> Manifest:
         """The manifest of a job's module. Raises ContentUnavailable."""

@@ -24,6 +24,7 @@ Examples:
   lilypad devnet up --instant          (blocks on transactions only)
   lilypad devnet up --dir /tmp/net     (another folder than the present one)
   lilypad devnet up --cheater          (a third provider, which alters results)
+  lilypad devnet up --chain geth       (as strict about fees as a public chain; `make geth` builds it)
 """
 _FOLDER = click.option("--dir", "folder", type=PATH, metavar="DIR", help="Folder that holds .devnet; default: here or above.")
 
@@ -37,6 +38,7 @@ def devnet() -> None:
 @_FOLDER
 @click.option("--port", type=click.IntRange(1, 65_535), help="Port of the chain; default 8545, or a free one.")
 @click.option("--instant", is_flag=True, help="Mine on transactions only: for `--pool unverified`, since the lottery waits for blocks.")
+@click.option("--chain", type=click.Choice(["anvil", "geth"]), help="Program of the chain; default: as before, at first anvil.")
 @click.option("--modules", type=PATH, metavar="DIR", help="Folder of modules to publish; default: the checkout's.")
 @click.option("--mediators", type=click.IntRange(0, 9), default=3, show_default=True, help="How many stake and judge.")
 @click.option("--cheater", is_flag=True, help="A third provider, which alters results; meet it with `run --target`.")
@@ -44,16 +46,25 @@ def devnet() -> None:
 @click.option("--absent", type=click.IntRange(0, 9), default=0, hidden=True, help="So many of them have a stake and do not run.")
 @click.option("--detach/--foreground", default=True, help="Leave it running (default), or stop it with Ctrl-C.")
 def up(
-    out: Output, folder: Path | None, port: int | None, instant: bool, modules: Path | None, detach: bool, **agents: Any
+    out: Output,
+    folder: Path | None,
+    port: int | None,
+    instant: bool,
+    chain: str | None,
+    modules: Path | None,
+    detach: bool,
+    **agents: Any,
 ) -> None:
     """Start everything that does not run yet, and wait until a job can run. Keys are public test keys: play money only."""
+    from lilypad_agents.devnet.chain import ChainProgram
     from lilypad_agents.devnet.network import Options
 
     began = time.monotonic()
     network = _network(folder, out, create=True)
     before = network.record()
     already = before is not None and before.ready and set(before.running) >= set(before.parts)
-    record = network.up(Options(port=port, block_seconds=None if instant else 1, modules=modules, **agents))
+    program = None if chain is None else ChainProgram(chain)
+    record = network.up(Options(port=port, block_seconds=None if instant else 1, chain=program, modules=modules, **agents))
     seconds = time.monotonic() - began
 
     def show() -> None:

@@ -141,14 +141,10 @@ def logs(out: Output, creator: Creator, id_: str, errors: bool) -> None:
 @with_creator
 def fetch(out: Output, creator: Creator, id_: str, folder: Path | None) -> None:
     """Download a result again and verify every block, the receipt and the digest. Agrees to nothing."""
-    from lilypad_agents.agents.creator.delivery import write_results
     from lilypad_agents.cli.screens import pool_line
 
     found = creator.find(id_)
-    delivered = _delivered(creator, found)
-    target = (folder or creator.session.settings.results).absolute() / found.deal_text
-    path = write_results(creator.session.store, delivered, target)
-    creator.session.journal.update(found, results=str(path), data_id=str(delivered.note.data_id), digest=bytes(delivered.digest))
+    delivered, path = creator.fetch(found, folder)
     data = {
         "deal": found.deal_text,
         "results": str(path),

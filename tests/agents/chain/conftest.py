@@ -78,7 +78,7 @@ def open_outbox(tmp_path: Path, rpc: Rpc, signer: LocalSigner, events: Events) -
         options = {} if crash is None else {"crash": crash}
         database = Database.open(tmp_path / f"{name}.sqlite")
         errors = ErrorTable.of(EMITTER_ABI)
-        return Outbox(database, rpc, signer, CHAIN, OutboxConfig(**limits), errors=errors, notify=events, **options)
+        return Outbox(database, rpc, signer, CHAIN, OutboxConfig(**{"replace_after_s": 0.0} | limits), errors=errors, notify=events, **options)
 
     return open_
 

@@ -267,6 +267,27 @@ def test_pump__base_fee_times_100__raises_to_the_cap_then_waits_urgent_first(
     assert balance(rpc, to) == 2
 
 
+def test_pump__blocks_many_a_second__waits_some_seconds_before_it_replaces(rpc: Rpc, open_outbox: Open) -> None:
+    """Blocks say nothing about a fee where three come in a moment; a soak went down in replacements of that kind. beh:L18"""
+    rpc.request("evm_setAutomine", False)
+    outbox, to = open_outbox(replace_after_blocks=0, replace_after_s=1.5), fresh_address(31)
+    outbox.submit("pay", to, value=1)
+    began = time.monotonic()
+    while len(_hashes(outbox, "pay")) < 2:
+        outbox.pump()
+        assert time.monotonic() - began < 20
+        time.sleep(0.05)
+    assert time.monotonic() - began >= 1.5
+    pump_until(outbox, "pay", Mined, each=lambda: mine(rpc))
+    assert balance(rpc, to) == 1
+
+
+def _hashes(outbox: Outbox, key: str) -> tuple[bytes, ...]:
+    status = outbox.status(key)
+    assert isinstance(status, Pending)
+    return status.hashes
+
+
 def test_pump__mempool_drops_it__sent_again_by_the_same_bytes(rpc: Rpc, open_outbox: Open, signer: LocalSigner) -> None:
     """flt:F20"""
     rpc.request("evm_setAutomine", False)

@@ -39,7 +39,7 @@ class Run:
         try:
             rpc = Rpc(RpcConfig((self.url,), CHAIN))
             database = Database.open(self.folder / "agent.sqlite")
-            limits = OutboxConfig(rebroadcast_after_s=0.2, replace_after_blocks=2)
+            limits = OutboxConfig(rebroadcast_after_s=0.2, replace_after_blocks=2, replace_after_s=0.0)
             story(self, rpc, Outbox(database, rpc, self.signer, CHAIN, limits, crash=crash))
             (self.folder / "points").write_text("\n".join(crash.passed))
             status = 0

@@ -47,6 +47,7 @@ def test_parse__batch_in_any_order__outcomes_in_ours() -> None:
         (b"no", 403, "HTTP 403"),
         ({"id": 1, "error": {"code": 429, "message": "slow down"}}, 200, "rate"),
         ({"id": 1, "error": {"code": -32005, "message": "Too many requests"}}, 200, "rate"),
+        ({"id": 1, "error": {"code": -32000, "message": "transaction indexing is in progress"}}, 200, "still indexing"),  # geth
     ],
 )
 def test_parse__no_usable_answer__counts_against_the_endpoint(document: Any, status: int, reason: str) -> None:
