@@ -152,9 +152,10 @@ def _name(network: Network, call: tuple[str, str, str]) -> str:
     for name in network.book.contracts:
         contract = network.contracts[name]
         if contract.address.lower() == call[1].lower():
-            for function in contract.abi.functions.values():
-                if call[2].startswith("0x" + function.selector.hex()):
-                    return f"{name}.{function.name}"
+            for overloads in contract.abi.functions.values():
+                for function in overloads:
+                    if call[2].startswith("0x" + function.selector.hex()):
+                        return f"{name}.{function.name}"
             return name
     return call[1]
 

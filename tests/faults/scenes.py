@@ -26,6 +26,7 @@ from lilypad_agents.agents.solver.client import SolverClient
 from lilypad_agents.agents.solver.wire import PUBLIC
 from lilypad_agents.chain.anvil import free_port
 from lilypad_agents.chain.crash import CrashPlan
+from lilypad_agents.chain.deployer import DeploymentFailed, RpcSender
 from lilypad_agents.chain.keys import LocalSigner
 from lilypad_agents.content.cid import Cid
 from lilypad_agents.errors import LilypadError
@@ -67,8 +68,11 @@ class Scene:
         self.relay = Relay(folder / "relay")
         self.relay.__enter__()
         self.changes: dict[str, Any] = {}
+        self.keys: dict[str, Any] = {}  # settings that name a key, instead of the agent's own
+        self.reruns = True  # whether a command that ended is given again
         self.endings: frozenset[Status] = frozenset(PAID)
         self.deals: list[DealId] = []
+        self.spared: list[DealId] = []  # deals of others, whose ends are their own
         self.reverts = 0
         self.agent = self._make()
         self.since = self.head()
@@ -119,6 +123,13 @@ class Scene:
             self.play()
             time.sleep(_LOOK_S)
         return time.monotonic() - began
+
+    def rest(self, seconds: float) -> None:
+        """Plays for so long."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.play()
+            time.sleep(_LOOK_S)
 
     def finish(self, seconds: float = 60.0) -> None:
         """Lets everything go on until all deals have ended."""
@@ -195,8 +206,8 @@ class ProviderScene(Scene):
         return AgentProcess(self.folder / "provider", self._live)
 
     def _live(self, crash: CrashPlan) -> int:
-        changes = {"rpc": (self.proxy.url,), "poll_interval_s": 0.1, "slots": 2} | self.changes
-        return run_provider(self.stage.options(**changes), signer=self.key, crash=crash)
+        changes = {"rpc": (self.proxy.url,), "poll_interval_s": 0.1, "slots": 2} | self.changes | self.keys
+        return run_provider(self.stage.options(**changes), signer=None if self.keys else self.key, crash=crash)
 
     @property
     def key(self) -> LocalSigner:
@@ -250,12 +261,14 @@ class MediatorScene(Scene):
         self.court = Court(self.network, self.relay, self.folder, windows=(22, 12, 4))
         self.subject: Mediator = self.court.mediator(self.seats, start=False)
         self.cases: list[Case] = []
+        self.others: list[AgentProcess] = []
         self.opens, self.fast = True, True
         return AgentProcess(self.subject.folder, self._live)
 
     def _live(self, crash: CrashPlan) -> int:
-        changes = {"rpc": (self.proxy.url,), "poll_interval_s": 0.1} | self.changes
-        return run_mediator(self.court.options(self.subject, **changes), signer=self.subject.key, crash=crash)
+        changes = {"rpc": (self.proxy.url,), "poll_interval_s": 0.1} | self.changes | self.keys
+        options = self.court.options(self.subject, **changes)
+        return run_mediator(options, signer=None if self.keys else self.subject.key, crash=crash)
 
     @property
     def key(self) -> LocalSigner:
@@ -283,9 +296,24 @@ class MediatorScene(Scene):
         self.opens = self.fast = True
         super().release()
 
+    def add_mediator(self, seats: int) -> None:
+        """Another mediator of the pool, whose loop is not under test."""
+        other = self.court.mediator(seats, start=False)
+        options = self.court.options(other, poll_interval_s=0.1)
+        self.others.append(AgentProcess(other.folder, lambda crash: run_mediator(options, signer=other.key, crash=crash)))
+        self.others[-1].start()
+
+    def close(self) -> None:
+        for other in self.others:
+            other.kill()
+        super().close()
+
     def play(self) -> None:
         for case in self.cases if self.opens else ():
-            self.court.answer(case)
+            try:
+                self.court.answer(case)
+            except DeploymentFailed:  # its own opening before was mined only now
+                continue
         if self.fast:
             self.mine()
             time.sleep(0.07)
@@ -338,8 +366,8 @@ class SolverScene(Scene):
         return AgentProcess(self.folder / "solver", self._live)
 
     def _live(self, crash: CrashPlan) -> int:
-        settings = solver_settings(self.network, self.folder / "solver", **({"rpc": (self.proxy.url,), "port": self.port} | self.changes))
-        return run_solver(settings, crash=crash)
+        changes = {"rpc": (self.proxy.url,), "port": self.port, "data": self.folder / "solver"} | self.changes | self.keys
+        return run_solver(solver_settings(self.network, self.folder / "solver", **changes), crash=crash)
 
     @property
     def url(self) -> str:
@@ -439,7 +467,9 @@ class CreatorScene(Scene):
         self.provider = AgentProcess(self.folder / "provider", self._live_provider)
         self.module = self.stage.module()
         self.values: dict[str, Any] = {}
-        self.reruns = True
+        self.honest = True  # whether an ordinary provider serves the jobs
+        self.pool = UNVERIFIED
+        self.clients: list[SolverClient] = []
         return AgentProcess(self.folder / "creator", self._live)
 
     @property
@@ -466,7 +496,7 @@ class CreatorScene(Scene):
             if known:
                 job = known[0]
             else:
-                wishes = Wishes(pool=UNVERIFIED, submit_window=600 if "Limit" in self.values else 120)
+                wishes = Wishes(pool=self.pool, submit_window=600 if "Limit" in self.values else 120)
                 reference = str(Cid.raw(self.module.manifest.digest))
                 prepared = creator.prepare(JobRequest(reference, self.values, {}, wishes))
                 job = creator.start(prepared, creator.check_price(prepared))
@@ -492,14 +522,29 @@ class CreatorScene(Scene):
     def _start_others(self) -> None:
         self.solver.start()
         super().until(lambda: self.solver.ready, READY_S)
-        with SolverClient(self.solver_url, self.stage.creator) as client:
-            for name in ("cowsay", "primes"):
-                module = self.stage.module(name)
-                for cid in (Cid.raw(module.manifest.digest), Cid.parse(module.manifest.wasm.module)):
-                    client.put_content(cid, self.relay.store, PUBLIC)
-            self.provider.start()
-            mine = lambda: client.offers(kind="resource").items  # noqa: E731
-            super().until(mine, READY_S, "the provider offers nothing")
+        client = self.new_client(self.stage.creator)
+        for name in ("cowsay", "primes"):
+            module = self.stage.module(name)
+            for cid in (Cid.raw(module.manifest.digest), Cid.parse(module.manifest.wasm.module)):
+                client.put_content(cid, self.relay.store, PUBLIC)
+        if self.honest:
+            self.add_provider()
+
+    def add_provider(self) -> None:
+        """Starts the ordinary provider, and returns when its offer stands."""
+        self.provider.start()
+        offers = lambda: self.clients[0].offers(kind="resource").items  # noqa: E731
+        super().until(offers, READY_S, "the provider offers nothing")
+
+    def new_client(self, key: LocalSigner) -> SolverClient:
+        self.clients.append(SolverClient(self.solver_url, key))
+        return self.clients[-1]
+
+    def by_provider(self, contract: str, function: str, *arguments: Any) -> None:
+        """A transaction of the provider's account, where no process sends for it."""
+        target = self.network.contracts[contract]
+        sender = RpcSender(self.network.rpc, self.stage.provider, self.network.book.chain_id)
+        sender.send(target.address, target.encode(function, *arguments))
 
     def reach(self, state: str) -> None:
         if state == "opened":
@@ -532,6 +577,8 @@ class CreatorScene(Scene):
         return not self.agent.alive and self.agent.code != 0
 
     def close(self) -> None:
+        for client in self.clients:
+            client.close()
         self.solver.kill()
         self.provider.kill()
         super().close()
