@@ -116,6 +116,8 @@ def reorganisation_is_deep(run: Run) -> None:
     snapshot = scene.network.rpc.request("evm_snapshot")
     scene.reach(run.state)
     gone = list(scene.deals)
+    # The stored bytes of a result go out again, as after any reorganisation (F15); without its deal that reverts.
+    scene.reverts = int(run.role == "provider" and run.state == "submitted")
     run.inject(lambda: scene.network.rpc.request("evm_revert", snapshot))
     scene.deals.clear()
     scene.mine(3)

@@ -323,7 +323,7 @@ def address_book_names_other_code(run: Run) -> None:
 def _deploy_newer(scene: Scene) -> None:
     rpc, chain = scene.network.rpc, scene.network.book.chain_id
     scene.mine_by_itself()
-    wanted = overridden(preset("devnet"), {"protocol_fee_bps": "90"})
+    wanted = overridden(preset("devnet"), {"protocolFeeBps": "90"})
     Deployment(rpc, RpcSender(rpc, signer(DEPLOYER), chain), wanted, scene.folder / "newer.json").run()
 
 

@@ -19,6 +19,9 @@ from tests.invariants.replay import Replay
 from tests.support.evm import Log
 from tests.support.network import Network
 
+Sent = tuple[str, str, str]  # sender, contract, calldata
+
+
 @dataclass(frozen=True)
 class Findings:
     """`wrong`: one sentence an action. `money`: "" when conserved, else what is off. `open`: deals that did not end."""
@@ -123,24 +126,28 @@ def _blocks(network: Network, numbers: Iterable[int], *, full: bool = False) -> 
     return {number: answer for number, answer in zip(wanted, answers, strict=True) if isinstance(answer, dict)}
 
 
-def _transactions(network: Network, accounts: set[str], since: int) -> list[tuple[dict[str, Any], bool]]:
-    """Mined transactions of the accounts after a block, and whether each succeeded."""
+def _transactions(network: Network, accounts: set[str], since: int) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Mined transactions of the accounts after a block, with their receipts."""
     head = int(network.rpc.request("eth_blockNumber"), 16)
     blocks = _blocks(network, range(since + 1, head + 1), full=True)
     sent = [item for block in blocks.values() for item in block["transactions"] if item["from"].lower() in accounts]
     receipts = network.rpc.batch([Call("eth_getTransactionReceipt", (item["hash"],)) for item in sent])
-    return [(item, receipt["status"] == "0x1") for item, receipt in zip(sent, receipts, strict=True)]
+    return list(zip(sent, receipts, strict=True))  # type: ignore[arg-type]
 
 
 def _repeated(network: Network, accounts: set[str], since: int, reverts: int) -> list[str]:
     """The same call done twice, or tried again although it had failed; and more failures than the fault explains."""
-    done: Counter[tuple[str, str, str]] = Counter()
-    failed: Counter[tuple[str, str, str]] = Counter()
-    for item, succeeded in _transactions(network, accounts, since):
-        if len(item["input"]) > 2:  # an empty transfer to oneself takes a nonce back
-            call = item["from"], item["to"], item["input"]
-            (done if succeeded else failed)[call] += 1
-    wrong = [f"{_name(network, call)} was done {count} times" for call, count in done.items() if count > 1]
+    done: Counter[tuple[Sent, tuple[str, ...]]] = Counter()
+    failed: Counter[Sent] = Counter()
+    for item, receipt in _transactions(network, accounts, since):
+        if len(item["input"]) <= 2:  # an empty transfer to oneself takes a nonce back
+            continue
+        call = item["from"], item["to"], item["input"]
+        if receipt["status"] == "0x1":  # a draw that only moves the queue on is another action than the one that seats
+            done[call, tuple(log["topics"][0] for log in receipt["logs"])] += 1
+        else:
+            failed[call] += 1
+    wrong = [f"{_name(network, call)} was done {count} times" for (call, _), count in done.items() if count > 1]
     wrong += [f"{_name(network, call)} was repeated after it failed" for call, count in failed.items() if count > 1]
     if sum(failed.values()) > reverts:
         names = ", ".join(_name(network, call) for call in failed)
@@ -148,7 +155,7 @@ def _repeated(network: Network, accounts: set[str], since: int, reverts: int) ->
     return wrong
 
 
-def _name(network: Network, call: tuple[str, str, str]) -> str:
+def _name(network: Network, call: Sent) -> str:
     for name in network.book.contracts:
         contract = network.contracts[name]
         if contract.address.lower() == call[1].lower():

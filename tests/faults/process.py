@@ -136,7 +136,7 @@ class AgentProcess:
         """Its log lines over all its lives, or those of an event."""
         lines: list[dict[str, Any]] = []
         for path in (self.data / "agent.log.1", self.data / "agent.log"):
-            if path.exists():
+            if path.is_file():  # not the device that a full disk is played with
                 for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                     try:
                         lines.append(json.loads(line))

@@ -50,7 +50,7 @@ class Line:
         chain = f"wrong {self.wrong_actions}, money {'conserved' if self.money_conserved else 'LOST'}, stuck {self.deals_stuck}"
         return (
             f"{self.id:4} {'MISS' if self.missed else 'ok':4} seed {self.seed} {self.role}, {self.state}, {self.side}: "
-            f"{self.injected_at}; {times}; {chain}; {self.wall_s:.1f} s {self.missed or self.note}"
+            f"{self.injected_at}; {times}; {chain}; {self.wall_s:.1f} s {self.missed} | {self.note[:300]}"
         )
 
 
@@ -124,7 +124,8 @@ class Run:
         assert self.scene is not None
         self.scene.reruns = True
         self.scene.finish(seconds)
-        self.recovered = time.monotonic() - self._injected
+        if self.recovered is None:
+            self.recovered = time.monotonic() - self._injected
         self.expect(self.scene.ready(), "it is not ready")
 
     def mend(self, repair: Callable[[], object]) -> None:

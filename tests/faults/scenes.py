@@ -359,6 +359,8 @@ class SolverScene(Scene):
         self.port = free_port()  # the same over all lives, as clients know it
         self.network.fund([self.creator.address, self.provider.address])
         self.jobs: list[Any] = []
+        self._wanted: Any = None
+        self._earlier = 0  # deals of jobs that are forgotten
         self._resource: Any = None
         self.offers_resource = True
         self._clients: dict[str, SolverClient] = {}
@@ -387,11 +389,27 @@ class SolverScene(Scene):
         module = self.network.module()
         changes = {"inputs": hashlib.sha256(DOCUMENT).digest(), "submit_window": 120} | changes
         offer = self.network.job(self.creator.address, module, **changes)
-        self.client(self.creator).post_job_offer(
-            offer, self.network.sign(offer, self.creator), module, UNVERIFIED, document=DOCUMENT
-        )
-        self.jobs.append((offer, module))
+        self._post(offer)
         return offer
+
+    def _post(self, offer: Any) -> None:
+        self.client(self.creator).post_job_offer(
+            offer, self.network.sign(offer, self.creator), self.network.module(), UNVERIFIED, document=DOCUMENT
+        )
+        self.jobs.append((offer, self.network.module()))
+
+    def want_job(self) -> None:
+        """A job that `play` posts until the solver has taken it, as its creator would."""
+        module = self.network.module()
+        self._wanted = self.network.job(
+            self.creator.address, module, inputs=hashlib.sha256(DOCUMENT).digest(), submit_window=120
+        )
+
+    def forget(self) -> None:
+        """Leaves the jobs of earlier lives behind; their deals are over."""
+        self.jobs.clear()
+        self._earlier = len(self.deals)
+        self._wanted = self._resource = None
 
     def offer_resource(self) -> None:
         if self._resource is None:
@@ -417,11 +435,13 @@ class SolverScene(Scene):
 
     def play(self) -> None:
         self._look()
-        if self.offers_resource and self.jobs and not self.deals:
-            try:  # a provider tells a solver again what it may have lost; the same offer is the same offer
+        try:  # people tell a solver again what it may have lost; the same offer is the same offer
+            if self._wanted is not None and not self.jobs:
+                self._post(self._wanted)
+            if self.offers_resource and self.jobs and len(self.deals) == self._earlier:
                 self.offer_resource()
-            except LilypadError:
-                time.sleep(0.1)
+        except LilypadError:
+            time.sleep(0.1)
 
     def _look(self) -> None:
         """Takes note of deals on the chain."""
@@ -432,7 +452,7 @@ class SolverScene(Scene):
             if deal not in self._served and self.status(deal) is Status.AGREED:
                 self._served.add(deal)
                 self._serve(deal)
-        return len(self.deals) >= len(self.jobs) and super().ended()
+        return len(self.deals) - self._earlier >= max(1, len(self.jobs)) and super().ended()
 
     def _serve(self, deal_id: DealId) -> None:
         """The provider's result and the creator's waiver, by hand."""
