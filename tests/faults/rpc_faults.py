@@ -23,6 +23,7 @@ NOTICE_S = 30.0  # two calls of ten seconds, and what a cycle takes
 
 def outage(run: Run, scene: Scene, begin: Callable[[], Any], end: Callable[[], Any], seconds: float = 0.0) -> None:
     """A fault for which the agent is not ready, and after which it is again within two blocks."""
+    run.forgive_seats()
     run.inject(begin)
     run.notice(lambda: scene.troubled("chain" if run.role != "creator" else ""), NOTICE_S, "it stayed ready")
     run.outlast()
@@ -52,6 +53,7 @@ def refuses_connections(run: Run) -> None:
 def accepts_and_hangs(run: Run) -> None:
     """The chain stops in the middle; and an endpoint that hangs beside one that does not."""
     scene = run.begin()
+    run.forgive_seats()
     run.inject(lambda: os.kill(scene.network.chain.pid, signals.SIGSTOP))
     try:
         quiet = lambda: scene.troubled("chain" if run.role != "creator" else "")  # noqa: E731
@@ -73,6 +75,7 @@ def accepts_and_hangs(run: Run) -> None:
 @fault("F8", AGENTS)
 def answers_slowly(run: Run) -> None:
     scene = run.begin()
+    run.forgive_seats()
     scene.proxy.delay_s = run.rng.uniform(2.0, 5.0)
     before = sum(scene.proxy.requests.values())
     run.inject(lambda: setattr(scene.proxy, "mode", "slow"))
@@ -90,6 +93,7 @@ def answers_slowly(run: Run) -> None:
 @fault("F9", ALL, LATE)
 def refuses_with_a_status(run: Run) -> None:
     scene = run.begin()
+    run.forgive_seats()
     limited = run.rng.random() < 0.5
     scene.proxy.status, scene.proxy.retry_after = (429, "4") if limited else (500, None)
 
@@ -178,6 +182,7 @@ def fails_over_to_another_chain(run: Run) -> None:
         scene.proxy.stop()  # the next connection is a new one
         scene.proxy.start()
 
+    run.forgive_seats()
     run.inject(begin)
     run.notice(lambda: scene.troubled("chain" if run.role != "creator" else ""), NOTICE_S, "it stayed ready")
     scene.proxy.raw_transactions.clear()

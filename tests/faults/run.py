@@ -12,7 +12,7 @@ from typing import Any
 
 from lilypad_agents.protocol.ids import hex_of
 from lilypad_agents.protocol.lifecycle import Status
-from tests.faults.scenes import SCENES, Scene, Unreached
+from tests.faults.scenes import SCENES, MediatorScene, Scene, Unreached
 
 EARLY, LATE = "before the deadline", "past the deadline"
 BLOCK_S = 2  # so that "within two blocks" is four seconds, on a machine that does other things as well
@@ -105,6 +105,8 @@ class Run:
         now = self.scene.network.now()
         self.injected_at = f"block {self.scene.head()}, time {now}"
         self.scene.reruns = False
+        if isinstance(self.scene, MediatorScene):
+            self.scene.opens = True  # the fault is the agent's alone: the provider opens in its window all the same
         self._told_before = len(self.scene.agent.log())
         self._injected = time.monotonic()
         fault()
@@ -155,6 +157,12 @@ class Run:
     def expect(self, truth: object, otherwise: str) -> None:
         if not truth:
             self.misses.append(otherwise)
+
+    def forgive_seats(self) -> None:
+        """The fault lasts longer than a seat has to reveal: the round may end without it, at nobody's fault but the seat's."""
+        assert self.scene is not None
+        if self.role in ("mediator", "keeper"):
+            self.scene.endings |= {Status.NO_FAULT}
 
     def outlast(self) -> None:
         """On the late side: the deal's deadline passes while the fault lasts, and its end is another one."""
