@@ -17,7 +17,8 @@ from tests.faults.ledger import events
 from tests.faults.places import KEEPER, MEDIATOR
 from tests.faults.run import BACK_S, Run, fault
 from tests.faults.rpc_faults import sent_are_stored
-from tests.faults.scenes import MediatorScene, ProviderScene, Scene, SolverScene
+from tests.faults.scene import Scene
+from tests.faults.scenes import MediatorScene, ProviderScene, SolverScene
 from tests.support.chain import GWEI, by_hand, fresh_address, nonce
 from tests.support.evm import HISTORY
 from tests.support.network import signer

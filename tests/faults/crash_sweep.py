@@ -28,7 +28,8 @@ from typing import Any
 
 from tests.faults.__main__ import RESULTS, commit_of
 from tests.faults.process import RecordedPlan
-from tests.faults.scenes import SCENES, CreatorScene, MediatorScene, ProviderScene, Scene, SolverScene
+from tests.faults.scene import Scene
+from tests.faults.scenes import SCENES, CreatorScene, MediatorScene, ProviderScene, SolverScene
 from tests.support.chain import PROJECT
 
 ROLES = ("provider", "mediator", "keeper", "solver", "creator")

@@ -25,7 +25,8 @@ from tests.faults.places import AGENTS, ALL, MEDIATOR, PROVIDER, SOLVER
 from tests.faults.process import AgentProcess, RecordedPlan
 from tests.faults.rpc_faults import sent_are_stored
 from tests.faults.run import Run, fault
-from tests.faults.scenes import ProviderScene, Scene
+from tests.faults.scene import Scene
+from tests.faults.scenes import ProviderScene
 from tests.support.network import DEPLOYER, signer
 from tests.unit.execution.execution_support import document, wat
 

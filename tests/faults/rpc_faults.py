@@ -15,7 +15,7 @@ from lilypad_agents.chain.rpc import Rpc, RpcConfig
 from lilypad_agents.protocol.ids import keccak256
 from tests.faults.places import AGENTS, ALL, LATE
 from tests.faults.run import BACK_S, Run, fault
-from tests.faults.scenes import Scene
+from tests.faults.scene import Scene
 from tests.support.faultproxy import FaultProxy
 
 NOTICE_S = 30.0  # two calls of ten seconds, and what a cycle takes

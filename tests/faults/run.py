@@ -12,7 +12,8 @@ from typing import Any
 
 from lilypad_agents.protocol.ids import hex_of
 from lilypad_agents.protocol.lifecycle import Status
-from tests.faults.scenes import SCENES, MediatorScene, Scene, Unreached
+from tests.faults.scene import Scene, Unreached
+from tests.faults.scenes import SCENES, MediatorScene
 
 EARLY, LATE = "before the deadline", "past the deadline"
 BLOCK_S = 2  # so that "within two blocks" is four seconds, on a machine that does other things as well
