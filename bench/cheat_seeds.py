@@ -28,7 +28,7 @@ SEEDS = 50
 MEDIATORS, SEATS_EACH = 9, 20
 LAZY, ABSENT = 7, 8
 TOLD, TRUE = RIGHT, WRONG  # of the helpers: the provider's digest, and another one, which here is what honest runs give
-AUDIT_BPS, COLLATERAL_BPS = 800, 150_000  # the standard preset
+AUDIT_BPS, COLLATERAL_BPS = 800, 162_000  # the standard preset
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ PERIOD_BLOCKS, LOOKAHEAD = 6, 2
 TOKEN = 10**18
 ZERO = "0x" + "00" * 20
 DEADLINE_S = 10
-STANDARD = (800, 150_000)  # audit rate, collateral: the `standard` preset of protocol 6.6
+STANDARD = (800, 162_000)  # audit rate, collateral: the `standard` preset of protocol 6.6
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class World:
             min_seat_fee=0, metering=Metering.NONE,
         )  # fmt: skip
         self.pool = PoolTerms(
-            strategy=checksum("0x" + "51" * 20), token=self.token, seat_fee_floor=TOKEN // 10, seat_stake=1_000 * TOKEN,
-            max_value=100 * TOKEN, members=bytes(32), commit_window=12, reveal_window=8, appeal_window=12, note=bytes(32),
+            strategy=checksum("0x" + "51" * 20), token=self.token, seat_fee_floor=5 * TOKEN // 4, seat_stake=1_000 * TOKEN,
+            max_value=10 * TOKEN, members=bytes(32), commit_window=12, reveal_window=8, appeal_window=12, note=bytes(32),
         )  # fmt: skip
         self._fund()
 

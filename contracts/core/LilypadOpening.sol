@@ -157,8 +157,10 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
         }
         uint256 windows;
         uint256 least;
+        uint256 leastFloor;
         // Safe: windows fit 32 bits, amounts 96.
         unchecked {
+            leastFloor = (pool.maxValue() * SEAT_FLOOR_BPS + BPS - 1) / BPS;
             windows = ROUNDS * (2 * (pool.commitWindow() + pool.revealWindow()) + pool.appealWindow());
             least = (_seatFeeUp(pool.maxValue(), pool.seatFeeFloor(), module.minSeatFee()) * SEAT_STAKE_TENTHS + 9) / 10;
         }
@@ -167,6 +169,7 @@ abstract contract LilypadOpening is LilypadStorage, LilypadConsent, LilypadRules
         if (pool.commitWindow() == 0 || pool.revealWindow() == 0 || pool.appealWindow() == 0) {
             return _below(Term.PoolWindows, 0, 1);
         }
+        if (pool.seatFeeFloor() < leastFloor) return _below(Term.SeatFeeFloor, pool.seatFeeFloor(), leastFloor);
         if (pool.seatStake() < least) return _below(Term.SeatStake, pool.seatStake(), least);
     }
 

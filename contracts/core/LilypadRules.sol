@@ -18,7 +18,8 @@ abstract contract LilypadRules is ILilypadRules {
     uint256 internal constant MAX_PROTOCOL_FEE_BPS = 1000;
     uint256 internal constant SEAT_FEE_BPS = 12_500; // of the value
     uint256 internal constant SEAT_STAKE_TENTHS = 64; // seat stake over seat fee, in tenths
-    uint256 internal constant DETECTION_BPS = 7500;
+    uint256 internal constant SEAT_FLOOR_BPS = 1250; // of a pool's maximum value: a tenth of the seat fee there
+    uint256 internal constant DETECTION_BPS = 7000;
     uint256 internal constant DETERRENCE_BPS = 9600;
     uint256 internal constant PREMIUM_TENTHS = 11; // loading of the premium, in tenths
     uint256 internal constant KEEPER_BOUNTY_BPS = 100; // of the penalty

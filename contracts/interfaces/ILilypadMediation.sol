@@ -112,7 +112,7 @@ interface ILilypadMediation {
     // ---- rounds
 
     /// @notice Asks the pool for the seats that are due: of the first round (from None), of the panel that a lone seat calls, or
-    /// again of seats that missed their commit (each loses a quarter of its stake now) or of a lone seat that said Unavailable.
+    /// again of seats that missed their commit (each loses a quarter of its stake now) or of a lone seat that found no digest.
     /// Anyone, until the last call. Emits {RoundQueued}. When the pool cannot seat a redraw, the round goes on without it.
     /// `seating`: of the round that stands; all zero before the first draw.
     /// Reverts with NotInDispute, StrategyNotThis, PoolMismatch, SeatingMismatch, PhaseWrong, LastCallPassed, and staking's
@@ -181,7 +181,7 @@ interface ILilypadMediation {
 
     /// @notice All that is kept of the dispute of a deal, as it was last written: see {phaseOf} for what time has done since.
     /// @return round The running round, phase, deadline and seats in it (RoundWord); 0: none.
-    /// @return replaced The first lone seat that said Unavailable, while its fee is open [0..159], and what seats lost that were
+    /// @return replaced The first lone seat, which found no digest, while its fee is open [0..159], and what seats lost that were
     /// replaced, smallest units [160..255].
     /// @return ticket Of a redraw that is queued, in the pool's queue.
     function disputeStateOf(DealId dealId) external view returns (RoundWord round, uint256 replaced, uint256 ticket);

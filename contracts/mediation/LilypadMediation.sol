@@ -277,10 +277,11 @@ contract LilypadMediation is MediationRounds {
         return DisputeMoney.class(e.standing) == 1 && !_isAudit(c.kind) ? bill.begun : 0;
     }
 
-    /// @dev The first lone seat, which said Unavailable, is paid when that or the like stands.
+    /// @dev The first lone seat is paid as {DisputeMoney-outcome} pays a seat: for Unavailable where the provider did not serve, and for anything without fault.
     function _replacedPay(Ending memory e, Bill memory bill) private pure returns (uint256) {
         if (uint160(e.replaced) == 0) return 0;
-        (bool paid,) = DisputeMoney.outcome(e.standing, SeatState.Unavailable, 0, 0, 0);
+        bool unserved = e.standing == Finding.Unserved || e.standing == Finding.NotOpened;
+        bool paid = unserved && e.rounds[0].word.loneUnavailable() || DisputeMoney.class(e.standing) == 2;
         return paid ? bill.fee - bill.keeperPart : 0;
     }
 

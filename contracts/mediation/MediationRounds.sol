@@ -46,10 +46,11 @@ abstract contract MediationRounds is MediationState {
         if (_awaitsRedraw(word)) return _replaceSilent(c, word, seating);
         // A lone seat whose word is not enough.
         if (!known) _emitTally(c.id, word);
-        bool unavailable = word.seatBits(0) == uint256(SeatState.Unavailable);
-        if (unavailable && !word.redrawn() && _replaceLone(c, word, seating)) return;
+        uint256 said = word.seatBits(0);
+        bool ran = said < uint256(SeatState.Unavailable);
+        if (!ran && !word.redrawn() && _replaceLone(c, word, seating)) return;
         (Finding finding,) = _finding(c.id, word);
-        _nextRound(c, word, finding, unavailable && word.loneUnavailable());
+        _nextRound(c, word, finding, said == uint256(SeatState.Unavailable) && word.loneUnavailable());
     }
 
     /// @dev Seats that missed their commit lose a quarter of their stake, and others are asked for, once.
@@ -73,7 +74,8 @@ abstract contract MediationRounds is MediationState {
         _queueAgain(c, word.withRedraw(), ticket, silent);
     }
 
-    /// @dev The lone seat may have been the only one that was not served: another one is asked. Its fee is decided at the end.
+    /// @dev The lone seat may be the only one that was not served or cannot run the job: another one is asked. Its fee is decided
+    /// at the end.
     function _replaceLone(Case memory c, RoundWord word, Seating memory seating)
         private
         returns (bool seated)

@@ -37,7 +37,7 @@ abstract contract MediationState is ILilypadMediation, ReentrancyGuardTransient 
     mapping(DealId => mapping(uint256 round => address)) internal _appellants;
     /// @dev Of a redraw that is queued: a round that has seats keeps its seating's hash where a new one has its ticket.
     mapping(DealId => uint256) internal _redrawTickets;
-    /// @dev First lone seat that said Unavailable [0..159] | what silent seats lost when they were replaced [160..255].
+    /// @dev First lone seat, which did not run the job [0..159] | what silent seats lost when they were replaced [160..255].
     mapping(DealId => uint256) internal _replaced;
 
     /// @dev A dispute as somebody brought it.
@@ -85,8 +85,9 @@ abstract contract MediationState is ILilypadMediation, ReentrancyGuardTransient 
         return word;
     }
 
-    /// @dev The word after its last vote, at `time`. A lone seat condemns nobody and breaks no module: then the panel is due.
-    /// What the provider did not open is its own doing, whoever sits.
+    /// @dev The word after its last vote, at `time`. A lone seat condemns nobody and breaks no module: then the panel is due. Nor
+    /// does one acquit where another was not served: a cheat would serve its friends alone. What the provider did not open is its
+    /// own doing, whoever sits.
     function _tallied(DealId dealId, RoundWord word, Seating memory seating, uint256 time)
         internal
         view
@@ -94,7 +95,8 @@ abstract contract MediationState is ILilypadMediation, ReentrancyGuardTransient 
     {
         if (word.round() == 0) {
             (Finding finding,) = _finding(dealId, word);
-            if (finding != Finding.Confirmed && finding != Finding.NotOpened) return word.to(Phase.Due, 0);
+            bool stands = finding == Finding.NotOpened || finding == Finding.Confirmed && !word.loneUnavailable();
+            if (!stands) return word.to(Phase.Due, 0);
         }
         return word.to(Phase.Appealable, _after(time, seating.appealWindow));
     }

@@ -134,5 +134,6 @@ enum Term {
     Collateral,
     SeatStake,
     PoolWindows,
-    FundCover
+    FundCover,
+    SeatFeeFloor
 }

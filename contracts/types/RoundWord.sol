@@ -160,8 +160,10 @@ library RoundWordLib {
         return RoundWord.wrap(RoundWord.unwrap(word) | REDRAWN);
     }
 
-    /// @notice The lone seat, emptied to be drawn again since it said Unavailable.
+    /// @notice The lone seat, emptied to be drawn again; that it said Unavailable is kept.
     function withLoneAgain(RoundWord word) internal pure returns (RoundWord) {
-        return RoundWord.wrap(RoundWord.unwrap(word) & ~SEATS_MASK | REDRAWN | LONE_UNAVAILABLE);
+        uint256 flags = REDRAWN;
+        if (word.seatBits(0) == uint256(SeatState.Unavailable)) flags |= LONE_UNAVAILABLE;
+        return RoundWord.wrap(RoundWord.unwrap(word) & ~SEATS_MASK | flags);
     }
 }

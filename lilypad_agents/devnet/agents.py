@@ -19,7 +19,7 @@ from lilypad_agents.protocol.terms import UNVERIFIED, PoolTerms
 
 TOKEN = 10**18
 PRICE = TOKEN  # cowsay costs one token (protocol section 15)
-UNIT_PRICE = TOKEN // 100  # for modules that meter
+UNIT_PRICE = TOKEN // 125  # for modules that meter: a thousand units stay within the pool's maximum value
 SOLVER_FEE_BPS = 200
 POOL_NAME = "mediated"  # what creators of the devnet call its pool
 _READY_S = 40.0

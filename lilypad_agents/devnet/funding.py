@@ -13,13 +13,13 @@ from lilypad_agents.chain.keys import signer_from_test_mnemonic
 from lilypad_agents.chain.types import ChainId
 from lilypad_agents.devnet.layout import CHAIN_ID, DEPLOYER
 from lilypad_agents.protocol.ids import ZERO, Address, keccak256
-from lilypad_agents.protocol.price import least_seat_stake_up, seat_fee_up
+from lilypad_agents.protocol.price import least_seat_floor_up, least_seat_stake_up, seat_fee_up
 from lilypad_agents.protocol.terms import PoolTerms
 from lilypad_agents.protocol.units import Amount, Seconds
 
 TOKEN = 10**18
 FUND = 1_000 * TOKEN  # protocol section 15, devnet column
-POOL_MAX_VALUE = 20 * TOKEN
+POOL_MAX_VALUE = 10 * TOKEN  # its eighth, the least floor, is a seat's fee for a job that costs one token
 SEATS_EACH = 20  # of a mediator; two of them can seat the largest round while another panel sits
 COIN = 100 * 10**18
 APPEAL_BUDGET = 100 * TOKEN  # of a mediator whose own re-run a panel contradicts
@@ -45,13 +45,14 @@ def address_of(index: int) -> Address:
 def mediated_pool(book: AddressBook) -> PoolTerms:
     """The pool that judges by default: open to every staker, at the panel strategy of the deployment.
 
-    Windows: protocol section 15, devnet column. A seat's stake is what section 6.6 asks for at the pool's largest value.
+    Windows: protocol section 15, devnet column. A seat's least fee and its stake are what section 6.6 asks for at the pool's
+    largest value.
     """
     seat_fee = seat_fee_up(POOL_MAX_VALUE, 0, 0)
     return PoolTerms(
         strategy=Address(book.address("LilypadMediation")),
         token=Address(book.address("LilypadToken")),
-        seat_fee_floor=Amount(TOKEN // 100),
+        seat_fee_floor=least_seat_floor_up(POOL_MAX_VALUE),
         seat_stake=least_seat_stake_up(seat_fee),
         max_value=Amount(POOL_MAX_VALUE),
         members=ZERO,

@@ -30,8 +30,8 @@ class Preset:
 
 
 PRESETS = (
-    Preset("standard", Bps(800), Bps(150_000)),
-    Preset("light", Bps(400), Bps(310_000)),
+    Preset("standard", Bps(800), Bps(162_000)),
+    Preset("light", Bps(400), Bps(333_000)),
     Preset("strict", Bps(2_000), Bps(65_000)),
     Preset("every time", Bps(10_000), Bps(80_000)),
 )

@@ -75,17 +75,16 @@ def capture_chance(share: Fraction, seats: int) -> Fraction:
     return sum((chance for count, chance in hostile_seats(share, seats) if 2 * count > seats), Fraction(0))
 
 
-def escape_chance(share: Fraction, *, appeals: bool = True, starves: bool = False) -> Fraction:
+def escape_chance(share: Fraction, *, appeals: bool = True) -> Fraction:
     """That a provider caught by the lottery with a wrong result gets away with it.
 
-    `appeals`: an honest seat that a panel contradicts pays for the next sizes, up to 15. `starves`: the provider serves
-    inputs to hostile lone seats only, and so has the lone seat drawn twice. Nobody knows that a lone seat confirmed a cheat.
+    `appeals`: an honest seat that a panel contradicts pays for the next sizes, up to 15. Serving inputs to hostile lone seats only
+    does not help: the panel sits, whatever the second lone seat says. Nobody knows that a lone seat confirmed a cheat.
     """
-    caught_alone = (1 - share) ** (2 if starves else 1)
     panel = capture_chance(share, 3)
     if appeals:
         panel *= capture_chance(share, 7) * capture_chance(share, 15)
-    return 1 - caught_alone * (1 - panel)
+    return 1 - (1 - share) * (1 - panel)
 
 
 # ---- what people can expect, of the value, for each deal
@@ -97,32 +96,39 @@ def working(terms: Terms, share: Fraction = Fraction(0)) -> Fraction:
 
 
 def skipping(terms: Terms, share: Fraction, *, appeals: bool = True, starves: bool = False) -> Fraction:
-    """A provider that does not work, with its seats, over `working`."""
-    lone = share if not starves else 1 - (1 - share) ** 2
-    caught = _panel_against_cheat(terms, share, appeals, late=starves)
-    drawn = lone * (1 + SEAT_PAY) + (1 - lone) * caught
+    """A provider that does not work, with its seats, over `working`. `starves`: it serves inputs to hostile lone seats only."""
+    last = 3 if appeals else 1
+    caught = _starved(terms, share, last) if starves else _round(share, 1, 0, last, Fraction(1), -terms.collateral)
+    drawn = share * (1 + SEAT_PAY) + (1 - share) * caught
     return terms.audit * drawn + (1 - terms.audit) - working(terms, share)
 
 
-def _panel_against_cheat(terms: Terms, share: Fraction, appeals: bool, *, late: bool) -> Fraction:
-    """From the panel on, which an honest lone seat called. `late`: confirmed in the end, the provider pays that panel."""
-    won = 1 - (PANEL_SEATS * SEAT_FEE if late else 0)
-    return _round(share, 1, 0, 3 if appeals else 1, won, -terms.collateral)
+def _starved(terms: Terms, share: Fraction, last: int) -> Fraction:
+    """From the second lone seat on, after an honest one that was not served; the panel sits in any case. An honest second one is
+    not served either, and then the provider pays the panel that confirms it. A hostile one finds the truth or says that it cannot
+    run the job, whichever is worth more to its side."""
+    won, lost = Fraction(1), -terms.collateral
+    late = _round(share, 1, 0, last, won - PANEL_SEATS * SEAT_FEE, lost)
+    ran = _round(share, 1, 0, last, won - SEAT_STAKE - RUN, lost + SEAT_PAY - RUN, ran=True)
+    return (1 - share) * late + share * max(ran, _round(share, 1, 0, last, won, lost))
 
 
-def _round(share: Fraction, index: int, before: int, last: int, won: Fraction, lost: Fraction) -> Fraction:
+def _round(
+    share: Fraction, index: int, before: int, last: int, won: Fraction, lost: Fraction, *, ran: bool = False
+) -> Fraction:
     """Hostile seats in rounds from ROUND_SIZES[index] on, who know their number before they vote: they agree with what is
     right, or, where they are the majority, stand against it if that is worth more. `before`: of earlier rounds, who stood
-    against it; `won`, `lost`: what the dispute brings their side; `last`: the round that nobody appeals against any more."""
+    against it; `won`, `lost`: what the dispute brings their side; `last`: the round that nobody appeals against any more; `ran`: they know what is
+    right."""
     total = Fraction(0)
     for seats, chance in hostile_seats(share, ROUND_SIZES[index]):
-        agreed = lost + seats * SEAT_PAY - (RUN if seats else 0) - before * SEAT_STAKE
+        agreed = lost + seats * SEAT_PAY - (RUN if seats and not ran else 0) - before * SEAT_STAKE
         if 2 * seats < ROUND_SIZES[index]:
             total += chance * agreed
         elif index == last:
             total += chance * max(agreed, won + (before + seats) * SEAT_PAY)
         else:
-            total += chance * max(agreed, _round(share, index + 1, before + seats, last, won, lost))
+            total += chance * max(agreed, _round(share, index + 1, before + seats, last, won, lost, ran=ran))
     return total
 
 
@@ -143,12 +149,13 @@ def accusing(terms: Terms, share: Fraction, *, appeals: bool = True) -> Fraction
 
 def crying(terms: Terms, share: Fraction) -> Fraction:
     """Seats that call the module broken whenever they sit alone, and on panels where they are the majority, over honest
-    seats. The word is not punished, and nobody appeals: an honest provider has less to win than an appeal costs."""
+    seats. The word is not punished, and nobody appeals: an honest provider has less to win than an appeal costs. But another
+    lone seat is asked first, and an honest one confirms."""
     drawn = Fraction(0)
     for three, chance in hostile_seats(share, 3):
         honest = three * SEAT_PAY - (RUN if three else 0)
         drawn += chance * ((three + 1) * SEAT_PAY if 2 * three > 3 else honest)
-    return terms.audit * share * (drawn - (SEAT_PAY - RUN))
+    return terms.audit * share * (share * drawn - (SEAT_PAY - RUN))
 
 
 def copying(false_rate: Fraction) -> Fraction:

@@ -105,6 +105,7 @@ class Term(IntEnum):
     SEAT_STAKE = 16
     POOL_WINDOWS = 17
     FUND_COVER = 18
+    SEAT_FEE_FLOOR = 19
 
 
 class Actor(StrEnum):

@@ -216,7 +216,8 @@ class RoundWord:
 
     def _tallied(self, time: int, seating: Seating, votes: Mapping[int, bytes]) -> RoundWord:
         finding, _ = tally(self, votes)
-        if self.number == 0 and finding not in (Finding.CONFIRMED, Finding.NOT_OPENED):
+        stands = finding == Finding.NOT_OPENED or (finding == Finding.CONFIRMED and not self.lone_unavailable)
+        if self.number == 0 and not stands:
             return self._to(Phase.DUE, 0)
         return self._to(Phase.APPEALABLE, time + seating.appeal_window)
 
@@ -292,7 +293,7 @@ class DisputeEnd:
     keeper: Address
     seat_stake: Amount
     rounds: tuple[RoundEnd, ...]
-    replaced: Address = NOBODY  # the first lone seat, which said Unavailable
+    replaced: Address = NOBODY  # the first lone seat, which did not run the job
     lost: Amount = Amount(0)  # by seats that were replaced, less what redraws cost
     unwound: bool = False
 
@@ -402,8 +403,9 @@ def divide(end: DisputeEnd) -> Division:
     unused = begun - used
 
     replaced_owed = 0
-    if end.replaced != NOBODY and outcome(standing, SeatState.UNAVAILABLE, ZERO, ZERO, ZERO)[0]:
-        replaced_owed = seat_part
+    if end.replaced != NOBODY:
+        said = SeatState.UNAVAILABLE if end.rounds[0].word.lone_unavailable else SeatState.CANNOT_RUN
+        replaced_owed = seat_part if outcome(standing, said, ZERO, ZERO, ZERO)[0] else 0
     challenger_owed = begun if side == Side.AGAINST and end.kind not in _AUDITS else 0
     owed_to_appellants = [
         fee * round_size(end.rounds[i].word.number) - back[i] if _brought(end, i) else 0 for i in range(len(end.rounds))

@@ -19,6 +19,7 @@ from lilypad_agents.protocol.units import (
     PANEL_SEATS,
     PREMIUM_TENTHS,
     SEAT_FEE_BPS,
+    SEAT_FLOOR_BPS,
     SEAT_STAKE_TENTHS,
     WHOLE,
     Amount,
@@ -144,6 +145,11 @@ def premium_up(seat_fee: int, audit_bps: int) -> Amount:
 def seat_fee_up(value: int, floor: int, module_minimum: int) -> Amount:
     """125 % of the value rounded up, at least the pool's floor and the module's minimum. Protocol 6.2."""
     return Amount(max(_divide_up(value * SEAT_FEE_BPS, WHOLE), floor, module_minimum))
+
+
+def least_seat_floor_up(max_value: int) -> Amount:
+    """The smallest fee floor of a pool with this maximum value: less would let disputes over dust block its audits."""
+    return Amount(_divide_up(max_value * SEAT_FLOOR_BPS, WHOLE))
 
 
 def least_seat_stake_up(seat_fee: int) -> Amount:

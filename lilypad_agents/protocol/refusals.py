@@ -23,6 +23,7 @@ from lilypad_agents.protocol.price import (
     Figures,
     audit_fee,
     figures_of,
+    least_seat_floor_up,
     least_seat_stake_up,
     locked_total,
     premium_of,
@@ -174,6 +175,9 @@ def pool_refusals(pool: PoolTerms, token: Address, module: ModuleTerms, paramete
         yield _above(Term.POOL_WINDOWS, windows, parameters.mediation_limit // 2)
     if 0 in (pool.commit_window, pool.reveal_window, pool.appeal_window):
         yield _below(Term.POOL_WINDOWS, 0, 1)
+    least_floor = least_seat_floor_up(pool.max_value)
+    if pool.seat_fee_floor < least_floor:
+        yield _below(Term.SEAT_FEE_FLOOR, pool.seat_fee_floor, least_floor)
     least = least_seat_stake_up(seat_fee_up(pool.max_value, pool.seat_fee_floor, module.min_seat_fee))
     if pool.seat_stake < least:
         yield _below(Term.SEAT_STAKE, pool.seat_stake, least)

@@ -36,6 +36,7 @@ from tests.support.panels import (
 from tests.support.world import COIN, PERIOD_BLOCKS
 
 VALUE = COIN  # of each deal: the most its provider can earn, and the pool's maximum
+SEAT_FLOOR = VALUE // 8  # a tenth of the seat fee of 125 %: the least that the core accepts
 SEAT_STAKE = 8 * COIN  # 6.4 seat fees of 125 % of the value: the least that the core accepts
 WORK = VALUE * SAVING_BPS // WHOLE  # what a run costs, the provider's or a seat's: 80 % of the value
 MEDIATORS = 50
@@ -107,7 +108,7 @@ class Arena:
     def __init__(self, mediators: int = MEDIATORS, seats_each: int = SEATS_EACH) -> None:
         self.court: Court = build_court(0)
         world = self.court.world
-        terms = replace(world.pool, seat_stake=SEAT_STAKE, max_value=VALUE)
+        terms = replace(world.pool, seat_fee_floor=SEAT_FLOOR, seat_stake=SEAT_STAKE, max_value=VALUE)
         world.pool = terms
         world.module = replace(world.module, royalty_bps=0)
         world.deposit(world.keeper, 1_000 * VALUE)
@@ -278,7 +279,7 @@ class Game:
         word = case.word
         flags = [account in self.hostile for account in case.seating.accounts]
         found = SERVED if word.is_delivery else case.truth
-        benches = [Bench(word.number, len(flags), sum(flags), found, seat) for seat in range(len(flags))]
+        benches = [Bench(word.number, len(flags), sum(flags), found, seat, word.lone_unavailable) for seat in range(len(flags))]
         return [plan.hostile(bench) if bad else plan.honest(bench) for bench, bad in zip(benches, flags, strict=True)]
 
     def _commit(self, case: GymCase, plan: Plan) -> None:
@@ -372,6 +373,7 @@ class Bench:
     hostile: int
     truth: str
     seat: int = 0
+    again: bool = False  # it replaces a lone seat that said Unavailable
 
     @property
     def is_captured(self) -> bool:

@@ -22,7 +22,7 @@ from tests.adversaries.arena import (
     truth,
 )
 from tests.support.evm import expect_revert
-from tests.support.panels import NEVER, RIGHT, UNAVAILABLE
+from tests.support.panels import CANNOT_RUN, NEVER, RIGHT, UNAVAILABLE
 
 PROVIDER = frozenset({"provider"})
 ALL_ROUNDS = 4
@@ -55,6 +55,12 @@ def skip_work(hostile: Vote = captures(RIGHT), appellant: Appellant = rational, 
 def unserved_alone(bench: Bench) -> str:
     """Honest lone seats get no inputs; panels do."""
     return UNAVAILABLE if bench.number == 0 else bench.truth
+
+
+def starving(vote: Vote, second: str | None = None) -> Vote:
+    """Hostile seats vote as `vote` says. After an honest lone seat that was not served the panel sits in any case, so that a
+    hostile second one finds the truth, or says `second`."""
+    return lambda bench: (second or bench.truth) if bench.again and bench.size == 1 else vote(bench)
 
 
 def never_opens(game: Game) -> None:
@@ -181,16 +187,18 @@ SCENARIOS = (
              (Part(skip_work(), honest_deal),), lottery=True),
     Scenario("skips the work, nobody appeals", "T20", "as before; honest seats too poor or too idle to appeal", PROVIDER,
              (Part(skip_work(appellant=nobody), honest_deal),), lottery=True),
-    Scenario("skips the work, light", "T20", "4 % audits, collateral 31 values", PROVIDER,
+    Scenario("skips the work, light", "T20", "4 % audits, collateral 33.3 values", PROVIDER,
              (Part(skip_work(alone(RIGHT)), honest_deal),), True, "light"),
     Scenario("skips the work, strict", "T20", "20 % audits, collateral 6.5 values", PROVIDER,
              (Part(skip_work(alone(RIGHT)), honest_deal),), True, "strict"),
     Scenario("skips the work, every time", "T20", "audited every time, collateral 8 values", PROVIDER,
              (Part(skip_work(alone(RIGHT)), honest_deal),), True, "every time"),
-    Scenario("starves honest lone seats", "T20 T56", "skips the work, serves inputs only to hostile lone seats: the redraw is a second chance",
-             PROVIDER, (Part(skip_work(alone(RIGHT), honest=unserved_alone), honest_deal),), lottery=True),
-    Scenario("starves lone seats, nobody appeals", "T20 T56", "and captures panels", PROVIDER,
-             (Part(skip_work(appellant=nobody, honest=unserved_alone), honest_deal),), lottery=True),
+    Scenario("starves honest lone seats", "T20 T56", "skips the work, serves inputs only to hostile lone seats; a hostile second one is honest",
+             PROVIDER, (Part(skip_work(starving(alone(RIGHT)), honest=unserved_alone), honest_deal),), lottery=True),
+    Scenario("starves lone seats, insists", "T20 T56", "as before, and a hostile second one confirms as well", PROVIDER,
+             (Part(skip_work(alone(RIGHT), honest=unserved_alone), honest_deal),), lottery=True),
+    Scenario("starves lone seats, nobody appeals", "T20 T56", "a hostile second one says that it cannot run the job; captures panels", PROVIDER,
+             (Part(skip_work(starving(captures(RIGHT), CANNOT_RUN), appellant=nobody, honest=unserved_alone), honest_deal),), lottery=True),
     Scenario("skips the work, never opens", "L19", "lets its window pass when it is drawn", PROVIDER, (Part(never_opens, honest_deal),), lottery=True),
     *(lazy_scenario(rate) for rate in FALSE_RATES),
     Scenario("absent seats", "T16 L19", "hostile seats never commit", frozenset(), (Part(absent, honest_deal),), lottery=True),

@@ -18,7 +18,7 @@ from tests.support.panels import LAST_CALL, RIGHT
 from tests.support.world import COIN, PERIOD_BLOCKS
 
 FLOODERS = frozenset({"provider", "challenger", "solver"})
-DUST = COIN // 10**6  # value of a flooding deal; its seat fee is the pool's floor, a thousandth of the dearest deal's value
+DUST = COIN // 1_000  # value of a flooding deal; its seat fee is the pool's floor, an eighth of the dearest deal's value
 BATCH = 25
 STEP = 2  # seconds
 
@@ -86,15 +86,15 @@ class Flood:
 def dust_deals(game: Game, number: int) -> list[GymCase]:
     """Deals of the challenger with the solver's account, opened in batches, each with a right result."""
     world = game.world
-    world.core.transferCredit(world.token, [world.solver.address], [100 * COIN], sender=world.challenger)
+    world.core.transferCredit(world.token, [world.solver.address], [400 * COIN], sender=world.challenger)
     cases = []
     for start in range(0, number, BATCH):
-        resource = world.resource(provider=world.solver, price=DUST, unit_price=0, max_collateral_bps=60_000_000)
+        resource = world.resource(provider=world.solver, price=DUST, unit_price=0, max_collateral_bps=20_000_000)
         consent = world.sign(resource, world.solver)
         pairs = []
         for _ in range(min(BATCH, number - start)):
             job = world.job(
-                creator=world.challenger, solver=NOBODY, solver_fee_bps=0, audit_bps=10, collateral_bps=50_000_000, judge_window=3_600
+                creator=world.challenger, solver=NOBODY, solver_fee_bps=0, audit_bps=10, collateral_bps=14_000_000, judge_window=3_600
             )
             pairs.append(Pair(job, world.sign(job, world.challenger), resource, consent, world.module, world.pool, ()))
         cases += _submitted(game, pairs)

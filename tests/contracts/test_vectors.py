@@ -334,7 +334,7 @@ JOB_CHANGES: dict[str, list[Any]] = {
 }  # fmt: skip
 RESOURCE_CHANGES: dict[str, list[Any]] = {
     "price": [0, 1, 99 * COIN, 101 * COIN, 2**96 - 1], "unit_price": [0, 2**96 - 1], "max_units": [9, 10],
-    "modules": [bytes([1]) * 32], "max_collateral_bps": [149_999, 150_000], "min_submit_window": [60, 61],
+    "modules": [bytes([1]) * 32], "max_collateral_bps": [161_999, 162_000], "min_submit_window": [60, 61],
     "max_judge_window": [59, 60], "solver": ["solver", "provider", "creator"], "volume": [0, 1], "expiry": ["now", "past"],
 }  # fmt: skip
 MODULE_CHANGES: dict[str, list[Any]] = {

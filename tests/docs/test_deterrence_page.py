@@ -14,10 +14,7 @@ from tests.docs.markdown import DOCS, section, table
 DETERRENCE = (DOCS / "deterrence.md").read_text(encoding="utf-8")
 FOUND = json.loads(RESULTS.read_text(encoding="utf-8"))
 BY_NAME = {one["name"]: one for one in FOUND["scenarios"]}
-SITUATIONS = {  # row: appeals, starves
-    "served, somebody appeals": (True, False), "served, nobody appeals": (False, False),
-    "honest lone seats starved, somebody appeals": (True, True), "honest lone seats starved, nobody appeals": (False, True),
-}  # fmt: skip
+SITUATIONS = {"somebody appeals": True, "nobody appeals": False}
 
 
 def test_read_presets__every_row__is_what_the_command_prints() -> None:
@@ -38,9 +35,9 @@ def test_read_detection__every_row__is_the_chance_of_being_found() -> None:
     """inv:T20"""
     rows = {row["situation"]: row for row in table(section(DETERRENCE, "## The inequality"))}
     assert set(rows) == set(SITUATIONS)
-    for name, (appeals, starves) in SITUATIONS.items():
+    for name, appeals in SITUATIONS.items():
         for share in (20, 24):
-            found = 1 - escape_chance(Fraction(share, 100), appeals=appeals, starves=starves)
+            found = 1 - escape_chance(Fraction(share, 100), appeals=appeals)
             assert rows[name][f"at {share} %"] == f"{float(decimal(found)) * 100:.1f} %"
 
 

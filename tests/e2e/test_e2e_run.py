@@ -127,7 +127,7 @@ def test_run__primes__charges_metered_units_and_gives_the_rest_back(network: Net
     assert units == receipt["fuel"] // 100_000_000 and units > 0
     due = network.due(done.data["deal"], units)
     paid = due.total
-    assert due.gross == ONE + units * ONE // 100
+    assert due.gross == ONE + units * ONE // 125
     assert paid == due.gross + due.gross * 2 // 100 + due.gross // 100 + due.premium
     assert wei(done.data["payment"]["paid"]) == paid
     assert changes(before, network.money("creator2"))["creator"] == -paid

@@ -99,7 +99,7 @@ def build_site() -> Site:
         ModuleTerms(publisher, keccak256(b"dear"), ZERO, ZERO, 3_000, publisher, True, NOBODY, 400, 2 * COIN, 1),
     )
     pools = tuple(
-        PoolTerms(strategy.address, token.address, COIN // 100, 1_000 * COIN, 100 * COIN, ZERO, 12, 8, 12, ZERO)
+        PoolTerms(strategy.address, token.address, 5 * COIN // 4, 1_000 * COIN, 10 * COIN, ZERO, 12, 8, 12, ZERO)
         for strategy, token in ((strategies[0], tokens[0]), (strategies[1], tokens[0]), (strategies[1], tokens[1]))
     )
     resolver = evm.at("LilypadResolver", core.resolver())
@@ -230,7 +230,7 @@ class Market:
     def pair(self, creator: str, blank: Pair, **fields: Any) -> Pair:
         """A job offer for a resource offer."""
         self.counters["job"] += 1
-        fields = {"preset": (800, 150_000), "units": 5, "windows": (200, 200), "solver": True, "nonce": None} | fields
+        fields = {"preset": (800, 162_000), "units": 5, "windows": (200, 200), "solver": True, "nonce": None} | fields
         audit, collateral = fields["preset"] if blank.pool.is_verified else (0, fields["preset"][1] % 20_000)
         job = JobOffer(
             self.account(creator), blank.module.id, keccak256(self.counters["job"].to_bytes(8, "big")), blank.resource.token,

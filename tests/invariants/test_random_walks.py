@@ -20,7 +20,7 @@ from tests.invariants.moves import ANY, found_market, go_on
 _LONG = os.environ.get("LILYPAD_INVARIANTS") == "long"
 SEEDS = range(1_000) if _LONG else range(10)
 STEPS = 600 if _LONG else 300
-_PRESETS = [(800, 150_000), (800, 150_000), (400, 310_000), (2_000, 80_000), (10_000, 80_000), (799, 150_000)]
+_PRESETS = [(800, 162_000), (800, 162_000), (400, 333_000), (2_000, 80_000), (10_000, 80_000), (799, 162_000)]
 _AMOUNTS = [0, 1, COIN, 7 * COIN, 100 * COIN, 10**24]
 _SHARES = [0, 0, 1, 300, 1_000, 1_001]
 

@@ -38,7 +38,7 @@ class Panel:
         strategy = network.contracts["LilypadMediation"].address
         seat_stake = MAX_VALUE * 125 // 100 * 64 // 10
         self.terms = PoolTerms(
-            Address(strategy), network.token, TOKEN // 100, seat_stake, MAX_VALUE, ZERO, 12, 8, 12, ZERO
+            Address(strategy), network.token, MAX_VALUE // 8, seat_stake, MAX_VALUE, ZERO, 12, 8, 12, ZERO
         )
         network.fund([signer(0).address], self.fund)
         network.send(0, "Lilypad", "donate", strategy, network.token, self.terms.id, self.fund)

@@ -47,7 +47,7 @@ class Requests:
         verified = self.pool is not UNVERIFIED
         fields = {
             "module": self.world.module.id, "pool": self.pool.id, "solver": NOBODY, "solver_fee_bps": 0,
-            "collateral_bps": 150_000 if verified else 1_000, "audit_bps": 800 if verified else 0,
+            "collateral_bps": 162_000 if verified else 1_000, "audit_bps": 800 if verified else 0,
             "nonce": 2**32 - self.nonces,
         }  # fmt: skip
         plain = {name: getattr(value, "address", value) for name, value in changes.items()}

@@ -165,7 +165,7 @@ def build_staking(stakers: int = 0, seats: int = 10, world: World | None = None)
     strategy = world.evm.account("strategy")
     staking = world.evm.deploy("LilypadStaking", world.core, UNBONDING)
     pool = PoolTerms(
-        strategy.address, world.token.address, COIN // 1_000, SEAT, 10 * COIN, ZERO, 12, 8, 12, ZERO,
+        strategy.address, world.token.address, 5 * COIN // 4, SEAT, 10 * COIN, ZERO, 12, 8, 12, ZERO,
     )  # fmt: skip
     site = StakingSite(world, staking, strategy, pool)
     for number in range(stakers):

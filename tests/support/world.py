@@ -126,7 +126,7 @@ class World:
             "flags": 0,
             "submit_window": 60,
             "judge_window": 60,
-            "collateral_bps": 150_000,
+            "collateral_bps": 162_000,
             "audit_bps": 800,
             "pool": self.pool.id,
             "solver": self.solver.address,
@@ -331,7 +331,7 @@ def build_world(evm: Evm | None = None, **parameters: Any) -> World:
         people["publisher"].address, name_hash("cowsay", "v0.0.1"), keccak256(b"manifest"), ZERO, 500,
         people["publisher"].address, True, NOBODY, 0, 0, 1,
     )  # fmt: skip
-    pool = PoolTerms(strategy.address, token.address, COIN // 1_000, 1_000 * COIN, 100 * COIN, ZERO, 12, 8, 12, ZERO)
+    pool = PoolTerms(strategy.address, token.address, 5 * COIN // 4, 1_000 * COIN, 10 * COIN, ZERO, 12, 8, 12, ZERO)
     world = World(evm, token, randomness, core, resolver, strategy, chosen, **people, module=module, pool=pool)
     for name in ("creator", "provider", "challenger"):
         world.deposit(people[name], START_CREDIT)

@@ -26,7 +26,10 @@ from lilypad_agents.chain.types import Notify, silent
 from lilypad_agents.errors import InsufficientFunds
 from lilypad_agents.protocol.deal import Deal
 from lilypad_agents.protocol.ids import Address, DealId, hex_of, keccak256
+from lilypad_agents.protocol.mediation import Seating
 from lilypad_agents.protocol.offers import JobOffer
+from lilypad_agents.protocol.terms import PoolTerms
+from lilypad_agents.protocol.units import Amount
 
 _PERMIT = keccak256(b"Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)")
 _PERMIT_S = 600
@@ -108,6 +111,18 @@ class Wallet:
         """A call of the resolver that needs the record alone: `timeoutSubmit`, `challengeDelivery` and so on."""
         with self._outbox() as outbox:
             return self._send(outbox, f"{name}:{hex_of(deal_id)}", self._chain.resolver, name, list(record.words))
+
+    def appeal(
+        self, deal_id: DealId, record: Deal, pool: PoolTerms, round_: int, seating: Seating, fee: Amount
+    ) -> Receipt:
+        """Approves exactly the fee of `round_`, smallest units, and appeals: the strategy takes tokens, not credit."""
+        mediation = self._chain.mediation
+        assert mediation is not None, "the dispute was read from it"
+        token = self._chain.token_contract(record.token)
+        key = f"appeal:{hex_of(deal_id)}:{round_}"
+        with self._outbox() as outbox:
+            self._send(outbox, f"approve:{key}", token, "approve", mediation.address, fee)
+            return self._send(outbox, key, mediation, "appeal", list(record.words), pool, seating)
 
     def registry(self, key: str, function: str, *arguments: Any) -> Receipt:
         """A call of the registry of modules. `key` is natural: the same action is sent once, also by a later command."""

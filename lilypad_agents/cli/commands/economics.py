@@ -85,10 +85,7 @@ def _figures(audit_bps: Any, collateral_bps: Any, share: Fraction, appeals: bool
             "lazyLimit": decimal(lazy_limit()),
         },
         "capture": [{"seats": seats, "chance": decimal(capture_chance(share, seats))} for seats in ROUND_SIZES],
-        "escape": {
-            "served": decimal(escape_chance(share, appeals=appeals)),
-            "starved": decimal(escape_chance(share, appeals=appeals, starves=True)),
-        },
+        "escape": decimal(escape_chance(share, appeals=appeals)),
         "actors": [
             {"name": one.name, "profit": decimal(one.profit), "paysFrom": None if one.pays_from is None else decimal(one.pays_from)}
             for one in actors(terms, share, appeals=appeals)
@@ -141,8 +138,7 @@ def _show(out: Output, words: str, data: dict[str, Any]) -> None:
     out.print(f"Seats that copy what the provider leaks gain by it while fewer than {per_cent(checking['lazyLimit'])} of results are false.")
     out.print(f"\nHostile stake: {per_cent(data['share'])}; appeals: {'yes' if data['appeals'] else 'no'}.\n")
     out.print(table(("seats", "captured"), [(str(row["seats"]), per_cent(row["chance"], 3)) for row in data["capture"]]))
-    escape = data["escape"]
-    out.print(f"\nA drawn cheat escapes with {per_cent(escape['served'])}; serving inputs to hostile lone seats only, with {per_cent(escape['starved'])}.\n")
+    out.print(f"\nA drawn cheat escapes with {per_cent(data['escape'])}.\n")
     rows = [(row["name"], per_cent(row["profit"], 2), "" if _is_honest(row) else per_cent(row["paysFrom"])) for row in data["actors"]]
     out.print(table(("actor", "expects, of the value", "pays from a share of"), rows))
     out.print("")

@@ -209,7 +209,7 @@ def cancel(out: Output, creator: Creator, id_: str, yes: bool, offer_only: bool)
 )
 @click.argument("id_", metavar="ID")
 @click.option("--why", required=True, metavar="TEXT", help="Your reason; noted with the job, for yourself.")
-@click.option("--delivery", is_flag=True, help="Doubt that the result can be fetched, not that it is right; cheaper, once.")
+@click.option("--delivery", is_flag=True, help="Doubt that the result can be fetched, not that it is right; costs three of the pool's least seat fees, once.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @with_creator
 def challenge(out: Output, creator: Creator, id_: str, why: str, delivery: bool, yes: bool) -> None:
@@ -220,12 +220,7 @@ def challenge(out: Output, creator: Creator, id_: str, why: str, delivery: bool,
     work = Challenging(creator, creator.find(id_), delivery=delivery)
     plan, token = work.plan(), creator.session.token
     lines = challenge_lines(plan, token)
-    if not yes:
-        if not out.is_terminal:
-            raise _ask(" ".join(lines[:1]))
-        for line in lines:
-            out.note(line)
-        click.confirm("Go on?", err=True, abort=True)
+    _agree(out, lines, yes)
     done = work.carry_out(plan, why)
 
     def show() -> None:
@@ -234,6 +229,32 @@ def challenge(out: Output, creator: Creator, id_: str, why: str, delivery: bool,
         out.print(f"Challenged. Follow it with: lilypad job wait {done.job.name} --wait final")
 
     out.finish(done.as_json(token), show)
+
+
+@job.command(cls=LilypadCommand, epilog="\b\nExamples:\n  lilypad job appeal 0x1a2b\n  lilypad job appeal 0x1a2b --yes")
+@click.argument("id_", metavar="ID")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_creator
+def appeal(out: Output, creator: Creator, id_: str, yes: bool) -> None:
+    """Pay for a larger panel while a finding can be appealed. Says what it costs and what may come of it before it acts."""
+    from lilypad_agents.agents.creator.appealing import Appealing
+
+    work = Appealing(creator, creator.find(id_))
+    plan, token = work.plan(), creator.session.token
+    _agree(out, plan.lines(token), yes)
+    done = work.carry_out(plan)
+    out.finish(done.as_json(token), lambda: out.print(f"Appealed. Follow it with: lilypad job wait {done.job.name} --wait final"))
+
+
+def _agree(out: Output, lines: list[str], yes: bool) -> None:
+    """Asks on a terminal; elsewhere raises UsageError unless `yes`."""
+    if yes:
+        return
+    if not out.is_terminal:
+        raise _ask(lines[0])
+    for line in lines:
+        out.note(line)
+    click.confirm("Go on?", err=True, abort=True)
 
 
 def _ask(text: str) -> LilypadError:

@@ -113,7 +113,7 @@ class Court:
         self.network.fund([*accounts, signer(0).address])
         commit, reveal, appeal = self.windows
         self.pool = PoolTerms(
-            Address(self.mediation.address), self.network.token, TOKEN // 10, SEAT_STAKE, 10 * TOKEN, ZERO, commit, reveal,
+            Address(self.mediation.address), self.network.token, 5 * TOKEN // 4, SEAT_STAKE, 10 * TOKEN, ZERO, commit, reveal,
             appeal, keccak256(self.folder.name.encode() + self.creator.address.encode()),
         )  # fmt: skip
         self.network.send(0, "Lilypad", "donate", self.pool.strategy, self.network.token, self.pool.id, self.fund)

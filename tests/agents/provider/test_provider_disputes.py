@@ -167,7 +167,7 @@ def test_challenge__own_result_was_altered__the_provider_does_not_throw_money_af
 def test_delivery_challenge__the_provider_names_its_data__and_settles_after_the_panel_found_it(court: Court) -> None:
     """beh:C10 beh:D28"""
     stage, life, panel = court.stage, court.start(), court.panel
-    deal_id, deal = court.submitted(life, audit_bps=800, collateral_bps=150_000)
+    deal_id, deal = court.submitted(life, audit_bps=800, collateral_bps=162_000)
     stage.network.rpc.request("anvil_setBalance", stage.creator.address, hex(10**20))
     resolver = stage.network.contracts["LilypadResolver"]
     from lilypad_agents.chain.deployer import RpcSender

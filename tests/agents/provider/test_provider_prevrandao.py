@@ -27,7 +27,7 @@ def pool(relay: Relay, tmp_path: Path) -> Iterator[Pool]:
     network = start_network(tmp_path, PREVRANDAO)
     stage = Stage(network, relay, tmp_path / "stage")
     terms = PoolTerms(
-        Address(signer(STRATEGY).address), network.token, TOKEN // 10, 100 * TOKEN, 10 * TOKEN, ZERO, 12, 8, 12, ZERO
+        Address(signer(STRATEGY).address), network.token, 5 * TOKEN // 4, 100 * TOKEN, 10 * TOKEN, ZERO, 12, 8, 12, ZERO
     )
     network.fund([signer(0).address], 500 * TOKEN)
     network.send(0, "Lilypad", "donate", signer(STRATEGY).address, network.token, terms.id, 200 * TOKEN)

@@ -58,7 +58,7 @@ class Pool:
 def pool(own_stage: Stage) -> Iterator[Pool]:
     network, strategy = own_stage.network, signer(STRATEGY).address
     terms = PoolTerms(
-        Address(strategy), network.token, TOKEN // 10, 100 * TOKEN, 10 * TOKEN, ZERO, 12, 8, 12, ZERO
+        Address(strategy), network.token, 5 * TOKEN // 4, 100 * TOKEN, 10 * TOKEN, ZERO, 12, 8, 12, ZERO
     )
     network.fund([signer(0).address], 500 * TOKEN)
     network.send(0, "Lilypad", "donate", strategy, network.token, terms.id, 200 * TOKEN)
@@ -156,7 +156,7 @@ def test_seed__grows_old_unrecorded__is_recorded_by_the_provider_once(pool: Pool
 def test_restart__result_submitted_in_an_audited_deal__goes_on_waiting_for_the_seed(pool: Pool) -> None:
     """beh:J1 beh:J2"""
     stage, life = pool.stage, pool.start()
-    deal_id, _ = pool.submitted(life, audit_bps=800, collateral_bps=150_000)
+    deal_id, _ = pool.submitted(life, audit_bps=800, collateral_bps=162_000)
     life.close()
     stage.accept(deal_id)
     life = pool.start()

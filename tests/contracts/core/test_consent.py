@@ -396,7 +396,7 @@ def _use(world: World, key: Account, use: str) -> None:
         return None
     if use == "waive":
         return world.settle(deal, result, Agreement.WAIVER, signature=by_key(Waiver(deal_id=deal_id, result_digest=hashed)))
-    core.transferCredit(world.token, [key], [COIN], sender=world.challenger)
+    core.transferCredit(world.token, [key], [4 * COIN], sender=world.challenger)
     return world.resolver.challengeDelivery(deal.words, sender=key)
 
 

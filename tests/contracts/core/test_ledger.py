@@ -415,7 +415,7 @@ def test_accrued_fees__of_which_one_outgrows_its_field__go_each_to_its_owner(
     """inv:I33: verified, so that the fund's part rides in the same word."""
     rich(world, 2**94)
     module = replace(world.module, royalty_bps=royalty_bps)
-    pool = replace(world.pool, max_value=2**89, seat_stake=2**92)
+    pool = replace(world.pool, max_value=2**89, seat_fee_floor=2**86, seat_stake=2**92)
     world.core.donate(world.strategy, world.token, PoolId(pool.id), 2**92, sender=world.provider)
     price = 2**85
     fund, royalty, solver_fee, to_fund = 2**92, 0, 0, 0

@@ -38,24 +38,24 @@ class Fees:
     royalty: int = 500
     solver: int | None = 100  # None: nobody is named
     audit: int = 800
-    collateral: int = 150_000
+    collateral: int = 162_000
     price: int = COIN
     unit_price: int = COIN // 100
-    seat_floor: int = COIN // 1_000
+    seat_floor: int = 5 * COIN // 4  # an eighth of its pool's maximum value
     min_seat_fee: int = 0
 
 
 VERIFIED = {
     "standard": Fees(),
-    "light": Fees(audit=400, collateral=310_000),
+    "light": Fees(audit=400, collateral=333_000),
     "strict": Fees(audit=2_000, collateral=65_000),
     "every time": Fees(audit=10_000, collateral=80_000),
     "no fees at all": Fees(protocol=0, royalty=0, solver=None),
     "zero rates": Fees(protocol=0, royalty=0, solver=0),
     "highest fees": Fees(protocol=1_000, royalty=3_000, solver=1_000),
     "odd amounts": Fees(protocol=333, royalty=777, solver=999, price=10**18 + 7, unit_price=12_345_678_901),
-    "single units": Fees(price=1, unit_price=0, seat_floor=0, collateral=4_000_000),
-    "units only": Fees(price=0, unit_price=3, seat_floor=0),
+    "single units": Fees(price=1, unit_price=0, seat_floor=1, collateral=4_000_000),
+    "units only": Fees(price=0, unit_price=3, seat_floor=4),
     "dear seats of the pool": Fees(seat_floor=2 * COIN, collateral=200_000),
     "dear seats of the module": Fees(min_seat_fee=3 * COIN, collateral=200_000),
     "collateral at its least": Fees(audit=10_000, collateral=73_750, unit_price=0),
@@ -84,7 +84,7 @@ class Bank:
         module = replace(world.module, royalty_bps=fees.royalty, min_seat_fee=fees.min_seat_fee)
         pool = UNVERIFIED
         if fees.audit:
-            pool = replace(world.pool, seat_fee_floor=fees.seat_floor, seat_stake=10_000 * COIN)
+            pool = replace(world.pool, seat_fee_floor=fees.seat_floor, seat_stake=10_000 * COIN, max_value=8 * fees.seat_floor)
             world.deposit(world.keeper, START_FUND)
             world.core.donate(world.strategy, world.token, PoolId(pool.id), START_FUND, sender=world.keeper)
         job: dict[str, Any] = {

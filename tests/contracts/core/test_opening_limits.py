@@ -67,8 +67,8 @@ def requirement(name: str, term: Term, most: int) -> Limit:
 PLAIN = {"unit_price": 0}
 FEE = 5 * COIN // 4
 PREMIUM = FEE * 1_100 // 1_000 * 8 // 100  # 1.1 times 8 % of the seat fee
-# 0.08 * 0.75 * (1 + c) >= 0.96 holds from c = 15.
-DETERRENT = 150_000
+# 0.08 * 0.70 * (1 + c) >= 0.96 holds from c = 16.142858.
+DETERRENT = 161_429
 
 LIMITS = {
     "cpu": requirement("cpu_milli", Term.CPU, 4_000),
@@ -105,8 +105,8 @@ LIMITS = {
         *above(Term.JUDGE_WINDOW, JUDGE_WINDOW_LIMIT),
     ),
     "collateral of the provider": Limit(
-        both({}, {"max_collateral_bps": 150_000}), both({}, {"max_collateral_bps": 149_999}),
-        *above(Term.COLLATERAL_BPS, 149_999, 150_000),
+        both({}, {"max_collateral_bps": 162_000}), both({}, {"max_collateral_bps": 161_999}),
+        *above(Term.COLLATERAL_BPS, 161_999, 162_000),
     ),
     "solver fee": Limit(job(solver_fee_bps=1_000), job(solver_fee_bps=1_001), *above(Term.SOLVER_FEE_BPS, 1_000)),
     "solver fee of nobody": Limit(
@@ -118,12 +118,13 @@ LIMITS = {
     ),
     "royalty": Limit({"module": {"royalty_bps": 3_000}}, {"module": {"royalty_bps": 3_001}}, *above(Term.ROYALTY_BPS, 3_000)),
     "value, least": Limit(
-        both({"max_units": 1}, {"price": 0}), both({"max_units": 0}, {"price": 0}), *below(Term.VALUE, 1)
+        both({"max_units": 1, "collateral_bps": 6_000_000}, {"price": 0, "max_collateral_bps": 6_000_000}),
+        both({"max_units": 0}, {"price": 0}), *below(Term.VALUE, 1)
     ),
     "value of the pool": Limit(
-        both({"max_units": 1}, {"price": 1, "unit_price": 100 * COIN - 1}),
-        both({"max_units": 1}, {"price": 2, "unit_price": 100 * COIN - 1}),
-        *above(Term.VALUE, 100 * COIN, 100 * COIN + 1),
+        both({"max_units": 1}, {"price": 1, "unit_price": 10 * COIN - 1}),
+        both({"max_units": 1}, {"price": 2, "unit_price": 10 * COIN - 1}),
+        *above(Term.VALUE, 10 * COIN, 10 * COIN + 1),
         prepare=lambda world: enrich(world, 1_000 * COIN),
     ),
     "deterrence, collateral": Limit(
@@ -131,7 +132,7 @@ LIMITS = {
         "DeterrenceTooLow", {"auditBps": 800, "collateralBps": DETERRENT - 1},
     ),
     "deterrence, audit rate": Limit(
-        both({"audit_bps": 800}, PLAIN), both({"audit_bps": 799}, PLAIN),
+        both({"audit_bps": 800, "collateral_bps": DETERRENT}, PLAIN), both({"audit_bps": 799, "collateral_bps": DETERRENT}, PLAIN),
         "DeterrenceTooLow", {"auditBps": 799, "collateralBps": DETERRENT},
     ),
     "collateral covers value, premium, audit": Limit(
@@ -144,11 +145,15 @@ LIMITS = {
         *above(Term.PRICE, COIN * 107 // 100 + PREMIUM - 1, COIN * 107 // 100 + PREMIUM),
     ),
     "seat stake": Limit(
-        {"pool": {"seat_stake": 800 * COIN}}, {"pool": {"seat_stake": 800 * COIN - 1}}, *below(Term.SEAT_STAKE, 800 * COIN)
+        {"pool": {"seat_stake": 80 * COIN}}, {"pool": {"seat_stake": 80 * COIN - 1}}, *below(Term.SEAT_STAKE, 80 * COIN)
+    ),
+    "seat fee floor, for the pool's maximum": Limit(
+        {"pool": {"max_value": 10 * COIN - 7, "seat_fee_floor": 5 * COIN // 4}},
+        {"pool": {"max_value": 10 * COIN - 7, "seat_fee_floor": 5 * COIN // 4 - 1}}, *below(Term.SEAT_FEE_FLOOR, 5 * COIN // 4),
     ),
     "seat stake, for the pool's floor": Limit(
-        {"pool": {"seat_fee_floor": 3, "max_value": 2, "seat_stake": 20}, **both({"collateral_bps": 160_000}, {"price": 2, "unit_price": 0})},
-        {"pool": {"seat_fee_floor": 3, "max_value": 2, "seat_stake": 19}, **both({"collateral_bps": 160_000}, {"price": 2, "unit_price": 0})},
+        {"pool": {"seat_fee_floor": 3, "max_value": 2, "seat_stake": 20}, **both({"collateral_bps": 162_000}, {"price": 2, "unit_price": 0})},
+        {"pool": {"seat_fee_floor": 3, "max_value": 2, "seat_stake": 19}, **both({"collateral_bps": 162_000}, {"price": 2, "unit_price": 0})},
         *below(Term.SEAT_STAKE, 20),
     ),
     "seat stake, for the module's minimum": Limit(
@@ -436,7 +441,7 @@ def test_open__rich_fund_of_another_pool_token_or_strategy__does_not_count(world
 
 def test_open__verified__covers_creator_premium_and_audit_by_the_collateral(world: World) -> None:
     """beh:D3: the numbers of protocol 6.6 for each preset."""
-    for audit, collateral in ((800, 150_000), (400, 310_000), (2_000, 65_000), (10_000, 80_000)):
+    for audit, collateral in ((800, 162_000), (400, 333_000), (2_000, 65_000), (10_000, 80_000)):
         deal, _ = world.open(job={"audit_bps": audit, "collateral_bps": collateral}, resource=PLAIN)
         assert deal.seat_fee == seat_fee_up(deal.value, 0, 0) == FEE
         assert deal.collateral >= deal.value + premium_of(deal) + 4 * FEE

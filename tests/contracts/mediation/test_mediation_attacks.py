@@ -371,6 +371,9 @@ def test_t56__serving_the_panel_but_not_the_lone_seat_slashes_nobody_honest(cour
         case.vote(UNAVAILABLE)
         lone.append(case.seating.accounts[0])
         case.seat()
+    if withheld_from == 1:
+        case.vote(RIGHT)
+        case.seat()
     case.vote(*[RIGHT] * len(case.seating.accounts))
     _, division = case.execute()
     assert case.status == Status.MEDIATION_ACCEPTED

@@ -406,7 +406,7 @@ def test_lone_seat__that_confirms__decides(court: Court) -> None:
     assert case.status == Status.MEDIATION_ACCEPTED
 
 
-@pytest.mark.parametrize("choice", [WRONG, UNSERVED, BROKEN, CANNOT_RUN, SECRET])
+@pytest.mark.parametrize("choice", [WRONG, UNSERVED, SECRET])
 def test_lone_seat__that_does_not_confirm__calls_the_panel_unasked(court: Court, choice: str) -> None:
     """beh:D27: at the fund's cost, without anybody's appeal."""
     case = court.audited().seat()
@@ -425,19 +425,70 @@ def test_lone_seat__that_does_not_confirm__calls_the_panel_unasked(court: Court,
     assert division.losses[0][1] == {WRONG: stake, SECRET: stake // 4}.get(choice, 0)
 
 
-def test_lone_seat__that_says_unavailable__is_drawn_again_once(court: Court) -> None:
-    """beh:D27: and keeps its stake."""
+@pytest.mark.parametrize("word", [UNAVAILABLE, BROKEN, CANNOT_RUN])
+def test_lone_seat__that_found_no_digest__is_drawn_again_once(court: Court, word: str) -> None:
+    """beh:D27 inv:T24: and keeps its stake. Another word of the kind calls the panel."""
     case = court.audited().seat()
-    case.vote(UNAVAILABLE)
+    case.vote(word)
     first = case.seating.accounts[0]
     receipt = case.queue()
     assert receipt.event("SeatReleased")["loss"] == 0 and receipt.event("SeatReleased")["account"] == first
     court.next_seed()
     case.draw()
-    assert (case.word.number, case.word.lone_unavailable, len(case.seatings)) == (0, True, 1)
-    case.vote(RIGHT)
+    assert (case.word.number, case.word.lone_unavailable, len(case.seatings)) == (0, word == UNAVAILABLE, 1)
+    case.vote(word)
+    case.seat()
+    assert (case.word.number, case.word.provider_late, len(case.seatings)) == (1, word == UNAVAILABLE, 2)
+
+
+@pytest.mark.parametrize("word", [BROKEN, CANNOT_RUN])
+def test_lone_seat__after_one_that_did_not_run__confirms_and_the_first_is_not_paid(court: Court, word: str) -> None:
+    """inv:T24 inv:I38: a false alarm of one seat costs the fund no panel."""
+    case = court.audited().seat()
+    case.vote(word)
+    first = case.seating.accounts[0]
+    case.seat().vote(RIGHT)
+    assert case.now()[2] == Finding.CONFIRMED and case.phase == Phase.APPEALABLE
+    before, fund = court.world.free(first), court.world.fund()
+    second = case.seating.accounts[0]
     _, division = case.execute()
-    assert case.status == Status.MEDIATION_ACCEPTED and division.claim == 0
+    fee = case.deal.seat_fee
+    assert (case.status, division.claim) == (Status.MEDIATION_ACCEPTED, 0)
+    paid = dict(division.payments)
+    assert paid[second] == fee - fee // 50 and (first == second or court.world.free(first) == before)
+    assert court.world.fund() - fund >= 3 * fee
+
+
+@pytest.mark.parametrize(("truth", "verdict"), [(RIGHT, Status.MEDIATION_ACCEPTED), (WRONG, Status.MEDIATION_REJECTED)])
+def test_lone_seat__after_one_that_was_not_served__does_not_confirm(court: Court, truth: str, verdict: Status) -> None:
+    """inv:T56 inv:T20: a cheat that serves its friends alone would have two chances. The panel decides."""
+    case = court.audited().seat()
+    case.vote(UNAVAILABLE)
+    case.seat().vote(RIGHT)
+    assert (case.now()[2], case.phase) == (Finding.CONFIRMED, Phase.DUE)
+    with expect_revert("PhaseWrong"):
+        case.appeal(court.rich("payer"))
+    case.seat()
+    assert (case.word.number, case.word.provider_late) == (1, False)
+    case.vote(truth, truth, truth)
+    _, division = case.execute()
+    assert case.status == verdict
+    if truth == RIGHT:
+        assert division.claim == 0, "it was served before the panel sat: the provider owes nothing"
+        assert {loss for _, loss in division.losses} == {0}
+    else:
+        assert division.losses[0][1] == court.pool.seat_stake, "the second lone seat stood for the cheat"
+
+
+def test_lone_seat__one_without_service_and_one_that_confirms__void_panel__no_fault(court: Court) -> None:
+    """beh:D9: the panel that cannot sit in time does not make the second seat's word stand."""
+    case = court.audited().seat()
+    case.vote(UNAVAILABLE)
+    case.seat().vote(RIGHT)
+    case.queue()
+    case.pass_last_call()
+    case.execute()
+    assert case.status == Status.NO_FAULT
 
 
 def test_lone_seat__missing_twice__calls_the_panel(court: Court) -> None:

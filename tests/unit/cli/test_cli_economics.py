@@ -23,7 +23,7 @@ def test_economics__share_that_is_none__is_refused(share: str) -> None:
 def test_economics__json__follows_its_schema_and_knows_the_preset() -> None:
     """beh:L19 beh:J20"""
     data = check_object(run("--json", "--share", "24").output)["data"]
-    assert (data["auditBps"], data["collateralBps"], data["accepted"], data["share"]) == (800, 150_000, True, "0.240000")
+    assert (data["auditBps"], data["collateralBps"], data["accepted"], data["share"]) == (800, 162_000, True, "0.240000")
     assert [row["seats"] for row in data["capture"]] == [1, 3, 7, 15]
     assert data["capture"][1]["chance"] == "0.145152"
     profits = {row["name"]: row["profit"] for row in data["actors"]}

@@ -38,7 +38,7 @@ def module() -> ModuleTerms:
 @pytest.fixture
 def pool() -> PoolTerms:
     return PoolTerms(
-        account(3), account(4), COIN // 1_000, 1_000 * COIN, 100 * COIN, ZERO, 12, 8, 12, ZERO
+        account(3), account(4), 5 * COIN // 4, 1_000 * COIN, 10 * COIN, ZERO, 12, 8, 12, ZERO
     )
 
 
@@ -47,7 +47,7 @@ def job(module: ModuleTerms, pool: PoolTerms) -> JobOffer:
     return JobOffer(
         creator=account(5), module=module.id, inputs=bytes([2]) * 32, token=pool.token, max_price=10_000 * COIN,
         max_units=10, cpu_milli=1_000, ram_mib=512, disk_mib=100, gpu_count=1, vram_mib=4_096, flags=0b101,
-        submit_window=60, judge_window=60, collateral_bps=150_000, audit_bps=800, pool=pool.id, solver=account(6),
+        submit_window=60, judge_window=60, collateral_bps=162_000, audit_bps=800, pool=pool.id, solver=account(6),
         solver_fee_bps=100, provider=NOBODY, expiry=NOW + 60, nonce=7,
     )  # fmt: skip
 

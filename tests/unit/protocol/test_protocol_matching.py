@@ -113,7 +113,7 @@ def changes() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
         ("resource", {"expiry": NOW - 1}, {"error": "OfferExpired", "expiry": NOW - 1}),
         ("resource", {"price": 0, "unit_price": 0}, {"error": BELOW, "term": Term.VALUE, "found": 0, "least": 1}),
         ("resource", {"unit_price": 2**96 - 1}, {"error": ABOVE, "term": Term.VALUE, "most": 2**96 - 1}),
-        ("resource", {"price": 101 * COIN}, {"error": ABOVE, "term": Term.VALUE, "most": 100 * COIN}),
+        ("resource", {"price": 11 * COIN}, {"error": ABOVE, "term": Term.VALUE, "most": 10 * COIN}),
         ("resource", {"modules": bytes([1]) * 32}, {"error": "ModuleNotOffered", "modules": bytes([1]) * 32}),
         ("resource", {"volume": 0}, {"error": "VolumeUsedUp", "used": 0, "volume": 0}),
         ("module", {"deterministic": False}, {"error": "ModuleNotOffered", "modules": bytes(32)}),
@@ -125,7 +125,8 @@ def changes() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
         ("pool", {"token": account(99)}, {"error": "TokenNotOfPool", "poolToken": account(99)}),
         ("pool", {"commit_window": 0}, {"error": BELOW, "term": Term.POOL_WINDOWS, "least": 1}),
         ("pool", {"appeal_window": 36}, {"error": ABOVE, "term": Term.POOL_WINDOWS, "found": 304, "most": 300}),
-        ("pool", {"seat_stake": 799 * COIN}, {"error": BELOW, "term": Term.SEAT_STAKE, "least": 800 * COIN}),
+        ("pool", {"seat_stake": 79 * COIN}, {"error": BELOW, "term": Term.SEAT_STAKE, "least": 80 * COIN}),
+        ("pool", {"seat_fee_floor": COIN}, {"error": BELOW, "term": Term.SEAT_FEE_FLOOR, "found": COIN, "least": 5 * COIN // 4}),
     ]  # fmt: skip
 
 
@@ -274,27 +275,27 @@ def few(*values: Any) -> st.SearchStrategy[Any]:
 JOB = {
     "creator": account(30), "module": MODULES[0].id, "inputs": ZERO, "token": TOKENS[0], "max_price": 10**6, "max_units": 7,
     "cpu_milli": 0, "ram_mib": 0, "disk_mib": 0, "gpu_count": 0, "vram_mib": 0, "flags": 0, "submit_window": 9,
-    "judge_window": 5, "collateral_bps": 310_000, "audit_bps": 800, "pool": POOLS[0].id, "solver": NOBODY,
+    "judge_window": 5, "collateral_bps": 333_000, "audit_bps": 800, "pool": POOLS[0].id, "solver": NOBODY,
     "solver_fee_bps": 0, "provider": NOBODY, "expiry": NOW, "nonce": 3,
 }  # fmt: skip
 JOB_CHANGES = {
     "creator": [account(n) for n in range(30, 34)], "module": list(RULES.modules), "token": list(TOKENS),
     "max_price": [300, 500, 3_000], "max_units": [0, 1, 8, 10**6], "cpu_milli": [1, 2], "ram_mib": [1], "disk_mib": [1],
     "gpu_count": [1], "vram_mib": [1], "flags": [1, 3], "submit_window": [4, 5], "judge_window": [4, 9, 3_601],
-    "collateral_bps": [0, 61_100, 61_101, 62_000, 150_000], "audit_bps": [0, 400, 10_000, 10_001],
+    "collateral_bps": [0, 61_100, 61_101, 62_000, 162_000], "audit_bps": [0, 400, 10_000, 10_001],
     "pool": [ZERO, POOLS[1].id], "solver": [account(30), account(40), account(41)], "solver_fee_bps": [1, 1_000, 1_001],
     "provider": [account(31)], "expiry": [NOW - 1], "nonce": list(range(6)),
 }  # fmt: skip
 RESOURCE = {
     "provider": account(32), "token": TOKENS[0], "price": 20, "unit_price": 2, "max_units": 7, "cpu_milli": 1, "ram_mib": 1,
-    "disk_mib": 1, "gpu_count": 1, "vram_mib": 1, "flags": 1, "modules": ZERO, "max_collateral_bps": 310_000,
+    "disk_mib": 1, "gpu_count": 1, "vram_mib": 1, "flags": 1, "modules": ZERO, "max_collateral_bps": 333_000,
     "min_submit_window": 0, "max_judge_window": 9, "pool": POOLS[0].id, "solver": NOBODY, "volume": UNLIMITED_VOLUME,
     "expiry": NOW, "nonce": 3,
 }  # fmt: skip
 RESOURCE_CHANGES = {
     "provider": [account(n) for n in range(30, 34)], "token": [TOKENS[1]], "max_units": [1, 6, 10**6], "cpu_milli": [0, 2],
     "ram_mib": [0], "disk_mib": [0], "gpu_count": [0], "vram_mib": [0], "flags": [0, 3], "modules": [LIST],
-    "max_collateral_bps": [150_000], "min_submit_window": [6, 10], "max_judge_window": [4, 5], "pool": [ZERO, POOLS[1].id],
+    "max_collateral_bps": [162_000], "min_submit_window": [6, 10], "max_judge_window": [4, 5], "pool": [ZERO, POOLS[1].id],
     "solver": [account(30), account(40), account(41)], "volume": [0, 1, 2], "expiry": [NOW - 1], "nonce": list(range(6)),
 }  # fmt: skip
 
@@ -377,7 +378,7 @@ def test_match__many_unit_prices__is_what_the_rule_says_pair_by_pair(
 @settings(max_examples=300, deadline=None)
 @given(
     prices=st.lists(st.integers(1, 400), min_size=1, max_size=20, unique=True),
-    rate=st.one_of(st.integers(60_000, 66_000), few(61_099, 61_100, 61_101, 310_000)),
+    rate=st.one_of(st.integers(60_000, 66_000), few(61_099, 61_100, 61_101, 333_000)),
     audit=few(800, 2_000, 9_000, 10_000),
     spread=st.booleans(),
     pool=few(*(replace(POOLS[0], seat_fee_floor=floor) for floor in (0, 3, 10, 100, 300))),
@@ -504,7 +505,7 @@ def test_match__many_units_at_no_price__need_no_more_money(
     """A provider of a flat price may allow any number of units."""
     flat = replace(resource, unit_price=0, max_units=2**64 - 1)
     wide = replace(job, max_units=2**64 - 1)
-    exact = view.free | {(job.token, resource.provider): 15 * COIN}
+    exact = view.free | {(job.token, resource.provider): 162 * COIN // 10}
     assert len(match([wide], [flat], rules, signed(replace(view, free=exact), wide, flat)).matches) == 1
     metered = replace(resource, price=0, unit_price=COIN)
     one = replace(job, max_units=1)

@@ -100,7 +100,7 @@ def test_deal_from_offers__verified_pool__carries_every_term_of_both_sides(
 ) -> None:
     deal = deal_from_offers(job, resource, module, pool)
     assert deal.value == resource.price + 10 * resource.unit_price
-    assert deal.collateral == 15 * deal.value
+    assert deal.collateral == 162 * deal.value // 10
     assert deal.seat_fee == deal.value * 5 // 4
     assert (deal.seat_floor, deal.strategy) == (pool.seat_fee_floor, pool.strategy)
     assert (deal.job_offer_hash, deal.resource_offer_hash) == (job.struct_hash, resource.struct_hash)

@@ -60,7 +60,7 @@ def context(**changes: Any) -> OfferContext:
 def pool(**changes: Any) -> PoolTerms:
     """A verified pool that section 6.6 lets pass."""
     values: dict[str, Any] = dict(
-        strategy=STRATEGY, token=TOKEN.address, seat_fee_floor=ONE // 100, seat_stake=160 * ONE, max_value=20 * ONE,
+        strategy=STRATEGY, token=TOKEN.address, seat_fee_floor=5 * ONE // 4, seat_stake=80 * ONE, max_value=10 * ONE,
         members=ZERO, commit_window=12, reveal_window=8, appeal_window=12, note=ZERO,
     )  # fmt: skip
     return PoolTerms(**(values | changes))

@@ -24,7 +24,7 @@ from tests.unit.agents.creator.creator_support import NOW, ONE, TOKEN, deal, job
 
 A, B, C, US = (address_of(number) for number in (1, 2, 3, 4))
 FEE = Bps(100)
-DEAL = deal(terms(), pool(), audit_bps=800, collateral_bps=150_000)
+DEAL = deal(terms(), pool(), audit_bps=800, collateral_bps=162_000)
 OPENED = b"\x0d" * 32
 SEATING = Seating(US, 8, 12, OPENED, (A, B, C))
 
@@ -56,7 +56,8 @@ def test_endings__of_a_delivery_challenge__cost_floors_and_pay_the_penalty() -> 
     missing, delivered, _ = (amount for _, amount in endings(DEAL, FEE, delivery=True, drawn=False))
     assert missing == DEAL.value - DEAL.value // 100  # the keeper's part of the penalty
     assert delivered == -charge(DEAL, Units(0), FEE).total - delivery_fee(DEAL)
-    assert delivery_fee(DEAL) < challenge_fee(DEAL)
+    dearer = replace(DEAL, price=2 * ONE, seat_fee=5 * ONE // 2)
+    assert delivery_fee(dearer) == delivery_fee(DEAL) < challenge_fee(dearer)
 
 
 @given(price=st.integers(10**6, 10**19), audit=st.integers(400, 10_000), drawn=st.booleans(), delivery=st.booleans())

@@ -270,7 +270,7 @@ def ended(name: str, **args: Any) -> DecodedEvent:
     return DecodedEvent(name, MappingProxyType(args), NOBODY, 1, bytes(32), bytes(32), 0)
 
 
-VERIFIED_DEAL = deal(terms(), pool(), audit_bps=800, collateral_bps=150_000)
+VERIFIED_DEAL = deal(terms(), pool(), audit_bps=800, collateral_bps=162_000)
 PLAIN_DEAL = deal(terms())
 
 

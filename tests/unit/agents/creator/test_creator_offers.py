@@ -42,7 +42,7 @@ from lilypad_agents.protocol.consent import examine
 from lilypad_agents.protocol.ids import NOBODY, hex_of
 from lilypad_agents.protocol.matching import why_not
 from lilypad_agents.protocol.payouts import escrow
-from lilypad_agents.protocol.price import charge, locked_total
+from lilypad_agents.protocol.price import charge, least_seat_floor_up, locked_total
 from lilypad_agents.protocol.refusals import ChainView, refusal
 from lilypad_agents.protocol.terms import UNVERIFIED
 from lilypad_agents.protocol.units import UINT96_MAX, Units
@@ -176,19 +176,19 @@ def test_draft_offer__no_pool_chosen__is_refused_instead_of_unverified() -> None
     """beh:D3 Pool 0 has to be asked for."""
     with pytest.raises(RequestInvalid, match="unverified"):
         draft_offer(COW, terms(), bytes(32), Wishes(), context())
-    two = settings(pools={"one": pool(), "two": pool(max_value=10 * ONE)})
+    two = settings(pools={"one": pool(), "two": pool(max_value=9 * ONE)})
     with pytest.raises(RequestInvalid, match="one, two, unverified"):
         draft_offer(COW, terms(), bytes(32), Wishes(), context(settings=two))
 
 
-@pytest.mark.parametrize(("checks", "audit_bps", "collateral_bps"), [("standard", 800, 150_000), ("light", 400, 310_000), ("strict", 2_000, 65_000), ("every-time", 10_000, 80_000)])
+@pytest.mark.parametrize(("checks", "audit_bps", "collateral_bps"), [("standard", 800, 162_000), ("light", 400, 333_000), ("strict", 2_000, 65_000), ("every-time", 10_000, 80_000)])
 def test_draft_offer__only_pool_of_the_settings__judges_at_the_chosen_rate(checks: str, audit_bps: int, collateral_bps: int) -> None:
     """beh:D3 beh:C16 Every preset opens with every shipped module."""
     chosen = settings(pools={"mine": pool()}, checks=checks)
     for name in ("cowsay", "primes", "wordcount"):
         offer = draft_offer(manifest(name), terms(name), bytes(32), Wishes(max_price=100 * ONE), context(settings=chosen))
         assert (offer.pool, offer.audit_bps, offer.collateral_bps) == (pool().id, audit_bps, collateral_bps)
-        resource = resource_offer(unit_price=ONE // 100, pool=pool().id)
+        resource = resource_offer(unit_price=ONE // 125, pool=pool().id)
         view = ChainView(
             domain=DOMAIN,
             time=NOW,
@@ -202,8 +202,8 @@ def test_draft_offer__only_pool_of_the_settings__judges_at_the_chosen_rate(check
 
 
 def test_settings__pool__is_found_by_its_name_and_pool_0_only_by_its_own() -> None:
-    found = settings(pools={"one": pool().to_json(), "two": pool(max_value=10 * ONE)}, pool="two")
-    assert found.pool_terms() == pool(max_value=10 * ONE) and found.pool_terms("one") == pool()
+    found = settings(pools={"one": pool().to_json(), "two": pool(max_value=9 * ONE)}, pool="two")
+    assert found.pool_terms() == pool(max_value=9 * ONE) and found.pool_terms("one") == pool()
     assert found.pool_terms("unverified") == UNVERIFIED and found.pool_name(pool().id) == "one"
     with pytest.raises(RequestInvalid, match="three"):
         found.pool_terms("three")
@@ -244,8 +244,9 @@ def test_settings__judge_window_beyond_the_network__is_brought_into_its_bounds()
 def test_quote__every_part__adds_up_to_what_the_contract_locks(price: int, unit_price: int, units: int, verified: bool, royalty: int) -> None:
     """beh:C15 beh:A2"""
     module_terms = replace(terms("primes"), royalty_bps=royalty, royalty_to=PROVIDER)
-    terms_of_pool = pool(max_value=2**90) if verified else UNVERIFIED
-    job = job_offer(module_terms, pool=terms_of_pool.id, max_units=units, audit_bps=800 if verified else 0, collateral_bps=150_000)
+    value = price + unit_price * units
+    terms_of_pool = pool(max_value=value, seat_fee_floor=least_seat_floor_up(value)) if verified else UNVERIFIED
+    job = job_offer(module_terms, pool=terms_of_pool.id, max_units=units, audit_bps=800 if verified else 0, collateral_bps=162_000)
     offer = resource_offer(price=price, unit_price=unit_price, pool=terms_of_pool.id)
     quote = price_offers(job, [(offer, [])], module_terms, terms_of_pool, PARAMETERS)
     assert quote.best is not None
@@ -278,7 +279,7 @@ def test_quote__nobody__has_no_price_and_no_loss() -> None:
 def test_quote__verified_pool__shows_margin_and_every_ending() -> None:
     """beh:D3 beh:J19"""
     terms_of_pool = pool()
-    job = job_offer(terms(), pool=terms_of_pool.id, audit_bps=800, collateral_bps=150_000)
+    job = job_offer(terms(), pool=terms_of_pool.id, audit_bps=800, collateral_bps=162_000)
     quote = price_offers(job, [(resource_offer(pool=terms_of_pool.id), [])], terms(), terms_of_pool, PARAMETERS)
     data = as_json(quote, TOKEN)
     assert "accepted" in data["deterrence"]

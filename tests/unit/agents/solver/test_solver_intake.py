@@ -245,8 +245,8 @@ def test_check_job__royalty_above_the_bound__is_refused(desk: Desk) -> None:
 
 def test_check_job__pool_whose_terms_are_unusable__is_refused(desk: Desk) -> None:
     strategy = checksummed("0x" + "57" * 20)
-    pool = PoolTerms(strategy, TOKEN, 1, 1, 1_000, bytes(32), 10, 10, 10, bytes(32))  # type: ignore[arg-type]
-    refused = desk.refusal(job(pool=pool, audit_bps=800, collateral_bps=150_000))
+    pool = PoolTerms(strategy, TOKEN, 125, 1, 1_000, bytes(32), 10, 10, 10, bytes(32))  # type: ignore[arg-type]
+    refused = desk.refusal(job(pool=pool, audit_bps=800, collateral_bps=162_000))
     assert refused["figures"]["term"] == "seat stake"
 
 
