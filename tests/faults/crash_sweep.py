@@ -32,7 +32,7 @@ from tests.faults.scene import Scene
 from tests.faults.scenes import SCENES, CreatorScene, MediatorScene, ProviderScene, SolverScene
 from tests.support.chain import PROJECT
 
-ROLES = ("provider", "mediator", "keeper", "solver", "creator")
+ROLES = ("mediator", "keeper", "provider", "creator", "solver")  # the longest first
 EACH_BLOCK = 3  # how often points are swept that come with every block
 LEAST_POINTS = 150
 Point = tuple[str, int]  # name, how often it was passed
