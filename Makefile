@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 export LILYPAD_RPC_URL ?= http://127.0.0.1:8545
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup compile demo demo-cheat demo-cheat-seeds test test-processes test-in-process gym assure-static bench bench-gas clean
+.PHONY: help setup compile demo demo-cheat demo-cheat-seeds test test-processes test-in-process faults faults-long gym assure-static bench bench-gas clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## / : /' | column -t -s ':'
@@ -53,11 +53,18 @@ test: setup compile ## every test that a change has to pass; two at a time, sinc
 	@$(MAKE) --no-print-directory -j2 --output-sync=target test-processes test-in-process
 
 test-processes:
-	@$(BIN)/python -m pytest -p no:ape_test -q tests/agents tests/docs tests/e2e
+	@$(BIN)/python -m pytest -p no:ape_test -q tests/agents tests/docs tests/e2e tests/faults
 
 test-in-process:
 	@$(BIN)/python -m pytest -p no:ape_test -q tests/unit
 	@ape test tests/contracts tests/adversaries tests/invariants -q
+
+faults: setup compile ## inject every fault of the list once, at a spot drawn from SEED; bench/results/faults.json
+	@$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED))
+
+faults-long: setup compile ## every fault at every role, state and side of a deadline, and a kill at every durable step; hours
+	@$(BIN)/python -m tests.faults.crash_sweep $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.faults --long $(if $(SEED),--seed $(SEED))
 
 gym: setup compile ## play every attack over all shares of hostile stake; ten minutes; docs/gym.md, bench/results/gym.json
 	@$(BIN)/python -m tests.adversaries.gym

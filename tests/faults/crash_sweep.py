@@ -1,11 +1,12 @@
 """kill -9 at every durable step of every agent: no deal is lost, nothing is paid or run twice for money.
 
-    python -m tests.faults.crash_sweep [--sample N] [--seed N] [--roles provider,solver] [--jobs 2] [--dry]
+    python -m tests.faults.crash_sweep [--sample N] [--seed N] [--roles provider,solver] [--jobs 2] [--minutes M] [--dry]
 
 First a life that survives tells which points an agent passes from its start to the end of a deal, and how often. Then,
 for each of them, an agent is started anew with a fresh deal, killed there by SIGKILL, and started again; the deal has to
 end well. What the chain says of all of a role's deals together is audited as in the fault matrix. Points that a life passes
-with every block are swept a few times each. Writes bench/results/crash_sweep.json; exit code 1 for any miss.
+with every block are swept a few times each. Points are taken in an order drawn from the seed; where `--minutes` end a
+sweep early, the report says how many are left. Writes bench/results/crash_sweep.json; exit code 1 for any miss.
 """
 
 from __future__ import annotations
@@ -150,19 +151,24 @@ class Sweep:
             scene.rest(0.4)  # what follows an end is swept as well
 
 
-def sweep(role: str, folder: Path, seed: int, choose: Callable[[list[Point]], Sequence[Point]]) -> dict[str, Any]:
+def sweep(
+    role: str, folder: Path, seed: int, choose: Callable[[list[Point]], Sequence[Point]], minutes: float = 1e9
+) -> dict[str, Any]:
     """All deaths of a role, and what the chain says in the end."""
-    made = Sweep(role, folder, seed)
+    made, end = Sweep(role, folder, seed), time.monotonic() + 60 * minutes
     try:
         points = made.points()
         deaths = []
-        for point in choose(points):
+        wanted = choose(points)
+        for point in wanted:
+            if time.monotonic() > end:
+                break
             death = made.kill_at(point)
             print(f"{role} {death.point} {death.passed}: {'killed' if death.died else 'not reached'} {death.ended} {death.missed}", flush=True)
             deaths.append(death)
         found = made.scene.audit()
         return {
-            "role": role, "points": len(points), "deaths": [asdict(death) for death in deaths], "wrong": list(found.wrong),
+            "role": role, "points": len(points), "left": len(wanted) - len(deaths), "deaths": [asdict(death) for death in deaths], "wrong": list(found.wrong),
             "money": found.money, "stuck": list(found.open), "deals": len(found.endings),
             "endings": dict(Counter(status.name for status in found.endings.values())), "transactions": found.transactions,
         }  # fmt: skip
@@ -184,19 +190,19 @@ def sampler(seed: int, count: int) -> Callable[[list[Point]], list[Point]]:
     """So many points, drawn from the seed; all for 0."""
 
     def choose(points: list[Point]) -> list[Point]:
-        return points if not count else random.Random(seed).sample(points, min(count, len(points)))
+        return random.Random(seed).sample(points, min(count or len(points), len(points)))
 
     return choose
 
 
-def _fork(role: str, seed: int, sample: int, path: Path) -> int:
+def _fork(role: str, seed: int, sample: int, minutes: float, path: Path) -> int:
     child = os.fork()
     if child:
         return child
     status = 1
     folder = Path(tempfile.mkdtemp(prefix="lilypad-sweep-"))
     try:
-        path.write_text(json.dumps(sweep(role, folder, seed, sampler(seed, sample))))
+        path.write_text(json.dumps(sweep(role, folder, seed, sampler(seed, sample), minutes)))
         status = 0
     except BaseException:
         traceback.print_exc()
@@ -212,10 +218,11 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=20_261_127)
     parser.add_argument("--roles", default=",".join(ROLES))
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=1e9, help="of each role, after which no more points are begun")
     parser.add_argument("--dry", action="store_true", help="write nothing")
     options = parser.parse_args(words)
     commit, began = commit_of(PROJECT), time.monotonic()
-    found = list(_all(options.roles.split(","), options.seed, options.sample, options.jobs))
+    found = list(_all(options.roles.split(","), options.seed, options.sample, options.jobs, options.minutes))
     told = [text for each in found for text in failures(each)] + [
         f"{role}: the sweep broke off" for role in options.roles.split(",") if role not in {each["role"] for each in found}
     ]
@@ -234,13 +241,13 @@ def main(words: Sequence[str] | None = None) -> int:
     return 1 if told else 0
 
 
-def _all(roles: Sequence[str], seed: int, sample: int, jobs: int) -> Iterable[dict[str, Any]]:
+def _all(roles: Sequence[str], seed: int, sample: int, jobs: int, minutes: float) -> Iterable[dict[str, Any]]:
     waiting, running = list(reversed(roles)), {}
     with tempfile.TemporaryDirectory(prefix="lilypad-sweeps-") as name:
         while waiting or running:
             while waiting and len(running) < jobs:
                 role = waiting.pop()
-                running[_fork(role, seed, sample, Path(name) / role)] = role
+                running[_fork(role, seed, sample, minutes, Path(name) / role)] = role
             pid, _ = os.wait()
             role = running.pop(pid)
             path = Path(name) / role

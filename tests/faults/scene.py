@@ -24,7 +24,7 @@ from tests.faults.process import AgentProcess
 from tests.support.faultproxy import FaultProxy
 from tests.support.network import start_network, stop_network
 
-_LOOK_S = 0.03
+_LOOK_S = 0.05
 READY_S = 20.0
 
 
