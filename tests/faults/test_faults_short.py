@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
 import pytest
 
+from lilypad_agents.protocol.ids import hex_of
 from tests.faults import table
 from tests.faults.__main__ import chosen, runs
 from tests.faults.crash_sweep import failures, sampler, sweep
+from tests.faults.ledger import audit
 from tests.faults.run import FAULTS, LATE, Line
+from tests.faults.scenes import SCENES
+from tests.support.network import signer, start_network, stop_network
 
 SEED = 7
 
@@ -52,24 +57,32 @@ def test_fault__injected__is_survived(id_: str, spot: tuple[str, str, str]) -> N
     assert (line.wrong_actions, line.money_conserved, line.deals_stuck, line.deals) == (0, True, 0, 1)
 
 
-def test_audit__action_done_twice_and_deal_left_open__are_found(tmp_path: Path) -> None:
-    """The harness can fail: what nobody should do is done by hand, and the line says so."""
-    from tests.faults.ledger import audit
-    from tests.support.network import start_network, stop_network
-
+def test_audit__action_done_twice__is_found(tmp_path: Path) -> None:
+    """The harness can fail: what nobody should do is done by hand, and the chain tells."""
     network = start_network(tmp_path)
     try:
         since = int(network.rpc.request("eth_blockNumber"), 16)
-        account = network.sender(0).address if hasattr(network.sender(0), "address") else ""
         for _ in range(2):
             network.send(0, "LilypadToken", "transfer", "0x" + "11" * 20, 1)
-        from tests.support.network import signer
-
-        account = account or signer(0).address
-        found = audit(network, [account], since)
-        assert found.wrong == ("LilypadToken.transfer was done 2 times",) and not found.money
+        found = audit(network, [signer(0).address], since)
+        assert found.wrong == ("LilypadToken.transfer was done 2 times",)
+        assert (found.money, found.open, found.transactions) == ("", (), 2)
     finally:
         stop_network(network)
+
+
+def test_audit__deal_that_nobody_ends_and_tokens_that_are_gone__are_found(tmp_path: Path) -> None:
+    """As above, for what hangs, and for tokens that are gone."""
+    scene = SCENES["provider"](tmp_path, random.Random(1))
+    try:
+        scene.reach("agreed")
+        found = scene.audit()
+        assert found.open == (hex_of(scene.deals[0]),) and not found.money
+        token = scene.network.contracts["LilypadToken"]
+        scene.network.rpc.request("anvil_setCode", token.address, "0x60005f5260205ff3")  # answers 0 to whatever is asked
+        assert scene.audit().money == "the core holds less than it owes"
+    finally:
+        scene.close()
 
 
 @pytest.mark.timeout(200)
