@@ -47,7 +47,7 @@ class AgentProcess:
     data: Path
     live: Callable[[CrashPlan], int]
     pid: int = 0
-    code: int | None = None  # exit code; minus the signal that ended it
+    _code: int | None = field(default=None, repr=False)
     _health: str = field(default="", repr=False)
 
     # ---- lives
@@ -58,7 +58,7 @@ class AgentProcess:
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         (self.data / "health.json").unlink(missing_ok=True)
         (self.data / "ended.json").unlink(missing_ok=True)
-        self._health, self.code = "", None
+        self._health, self._code = "", None
         sys.stdout.flush()
         sys.stderr.flush()
         self.pid = os.fork()
@@ -86,12 +86,17 @@ class AgentProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs or is suspended; takes note of its end."""
-        if self.pid and self.code is None:
+        """Whether it runs or is suspended."""
+        return bool(self.pid) and self.code is None
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, or minus the signal that ended it; None while it runs, and before its first life."""
+        if self.pid and self._code is None:
             found, status = os.waitpid(self.pid, os.WNOHANG)
             if found:
-                self.code = os.waitstatus_to_exitcode(status)
-        return bool(self.pid) and self.code is None
+                self._code = os.waitstatus_to_exitcode(status)
+        return self._code
 
     def signal(self, number: int) -> None:
         if self.alive:

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from eth_keyfile import create_keyfile_json
 
 from lilypad_agents.chain.anvil import free_port
-from lilypad_agents.chain.keys import LocalSigner, Secret, write_keystore
+from lilypad_agents.chain.keys import LocalSigner, Secret
 from tests.support.network import TOKEN, Network, start_network, stop_network
 from tests.support.panel import Panel
 
@@ -108,7 +109,9 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agents]:
             home = folder / role
             home.mkdir()
             secret = os.urandom(32)
-            write_keystore(Secret(secret), home / "key.json", Secret(PASSWORD))
+            # Few rounds: what a key file costs to open is not looked at here.
+            (home / "key.json").write_text(json.dumps(create_keyfile_json(secret, PASSWORD, kdf="pbkdf2", iterations=1_000)))
+            (home / "key.json").chmod(0o600)
             (home / "password").write_bytes(PASSWORD + b"\n")
             (home / "password").chmod(0o600)
             made.canary[role] = Canary(secret, home / "key.json", home / "password")
@@ -153,7 +156,7 @@ def everywhere(agents: Agents) -> Iterator[tuple[str, bytes]]:
             yield f"{role} {path}", agents.get(role, path)
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(280)
 def test_canary__agents_work_and_fail__it_is_nowhere_but_in_its_file(agents: Agents) -> None:
     """flt:F39 Logs at their loudest, databases, metrics, arguments, environment, and what a person is told of errors."""
     told: list[bytes] = []
