@@ -232,8 +232,8 @@ def main(words: Sequence[str] | None = None) -> int:
     print(f"{report['killed']} deaths, {report['left']} points left, {len(report['misses'])} misses, {wall:.0f} s")
     if not (options.dry or options.sample):
         path = RESULTS / "crash_sweep.json"
-        known = json.loads(path.read_text())["roles"] if path.exists() and set(roles) != set(ROLES) else []
-        report = report_of({each["role"]: each for each in known} | found, ROLES, options.seed)
+        old = json.loads(path.read_text())["roles"] if path.exists() and set(roles) != set(ROLES) else []
+        report = report_of({each["role"]: each for each in old} | found, ROLES, options.seed)
         path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return 1 if report["misses"] else 0
 

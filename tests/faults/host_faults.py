@@ -61,7 +61,7 @@ def killed_at_a_numbered_point(run: Run) -> None:
 @fault("F2", {"provider": ("running",)})
 def killed_while_a_job_runs(run: Run) -> None:
     scene = run.begin()
-    (process,) = (scene.agent.data / "work" / "jobs").glob("*/process")
+    process = scene.agent.data / "work" / "jobs" / scene.deals[0].hex() / "process"
     job = psutil.Process(json.loads(process.read_text())["pid"])
     run.inject(scene.agent.kill)
     run.mend(scene.start)

@@ -120,9 +120,17 @@ def _stakes(network: Network) -> str:
 # ---- actions
 
 
+def _batch(network: Network, calls: list[Call]) -> list[Any]:
+    """Many calls, each hundred within the time of one: chains of long sweeps have thousands of blocks."""
+    answers: list[Any] = []
+    for start in range(0, len(calls), 100):
+        answers += network.rpc.batch(calls[start : start + 100])
+    return answers
+
+
 def _blocks(network: Network, numbers: Iterable[int], *, full: bool = False) -> dict[int, Any]:
     wanted = sorted(numbers)
-    answers = network.rpc.batch([Call("eth_getBlockByNumber", (hex(number), full)) for number in wanted])
+    answers = _batch(network, [Call("eth_getBlockByNumber", (hex(number), full)) for number in wanted])
     return {number: answer for number, answer in zip(wanted, answers, strict=True) if isinstance(answer, dict)}
 
 
@@ -131,7 +139,7 @@ def _transactions(network: Network, accounts: set[str], since: int) -> list[tupl
     head = int(network.rpc.request("eth_blockNumber"), 16)
     blocks = _blocks(network, range(since + 1, head + 1), full=True)
     sent = [item for block in blocks.values() for item in block["transactions"] if item["from"].lower() in accounts]
-    receipts = network.rpc.batch([Call("eth_getTransactionReceipt", (item["hash"],)) for item in sent])
+    receipts = _batch(network, [Call("eth_getTransactionReceipt", (item["hash"],)) for item in sent])
     return list(zip(sent, receipts, strict=True))  # type: ignore[arg-type]
 
 

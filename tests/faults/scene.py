@@ -46,6 +46,7 @@ class Scene:
         self.relay = Relay(folder / "relay")
         self.relay.__enter__()
         self.changes: dict[str, Any] = {}
+        self.starting = False
         self.keys: dict[str, Any] = {}  # settings that name a key, instead of the agent's own
         self.reruns = True  # whether a command that ended is given again
         self.endings: frozenset[Status] = frozenset(PAID)
@@ -88,7 +89,11 @@ class Scene:
         began = time.monotonic()
         self.agent.start(crash, before)
         if ready:
-            self.until(lambda: self.agent.ready, READY_S, "it was not ready")
+            self.starting = True
+            try:
+                self.until(lambda: self.agent.ready, READY_S, "it was not ready")
+            finally:
+                self.starting = False
         return time.monotonic() - began
 
     def until(self, condition: Callable[[], Any], seconds: float = 30.0, told: str = "") -> float:

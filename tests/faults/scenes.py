@@ -162,7 +162,7 @@ class MediatorScene(Scene):
                 self.court.answer(case)
             except DeploymentFailed:  # its own opening before was mined only now
                 continue
-        if self.fast:
+        if self.fast and self.agent.alive and not self.starting:  # the chain's clock must not overtake a restart
             self.mine()
             time.sleep(0.07)
 

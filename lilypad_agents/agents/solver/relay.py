@@ -184,10 +184,9 @@ class Relay:
         The latter matters where a kill came between an offer and its `bind`: who posts it again hears that it is known.
         """
         over = self._now() + self._settings.keep_s
+        self._store.set_expiry("offer", [job.id for job in self._book.jobs()], None)
         offers = [OfferHash(found) for found in self._store.scopes_with_content("offer")]
-        needed = [found for found in offers if self._needs_inputs(found)]
-        self._store.set_expiry("offer", needed, None)
-        self._store.set_expiry("offer", [found for found in offers if found not in needed], over)
+        self._store.set_expiry("offer", [found for found in offers if not self._needs_inputs(found)], over)
         deals = self._store.scopes_with_content("deal")
         ended = [found for found in deals if (view := self._deals.get(found)) is None or not view.is_open]
         self._store.set_expiry("deal", ended, over)
