@@ -2,7 +2,8 @@
 
     python -m tests.faults [--ids F6,F14] [--seed N] [--long] [--jobs 2] [--role provider] [--dry]
 
-Prints a line a run and writes them to bench/results/faults.json (faults_long.json); exit code 1 when a run is missed.
+Prints a line a run and writes them to bench/results/faults.json (faults_long.json; with --ids: brings these lines up to
+date); exit code 1 when a run is missed.
 Each run has a process, a folder and a chain of its own; the seed gives the spots and everything that a run draws.
 """
 
@@ -112,21 +113,25 @@ def main(words: Sequence[str] | None = None) -> int:
     missed = [line for line in lines if line.missed] + [id_ for id_ in ids if not options.role and id_ not in {line.id for line in lines}]
     wall = round(time.monotonic() - began, 1)
     print(f"{len(lines) - sum(bool(line.missed) for line in lines)} of {len(lines)} runs as expected, {wall:.0f} s")
-    if not (options.dry or options.ids or options.role):
-        _write(lines, commit, options.seed, options.long, wall)
+    if not (options.dry or options.role):
+        _write(lines, commit, options.seed, options.long, wall, bool(options.ids))
     return 1 if missed else 0
 
 
-def _write(lines: Sequence[Line], commit: str, seed: int, long: bool, wall: float) -> None:
+def _write(lines: Sequence[Line], commit: str, seed: int, long: bool, wall: float, some: bool) -> None:
+    """Each line says on which commit it ran; `some`: brings only the ids that ran up to date."""
+    path = RESULTS / ("faults_long.json" if long else "faults.json")
     order = {id_: index for index, id_ in enumerate(table.IDS)}
-    rows = [line.as_json() for line in sorted(lines, key=lambda line: order[line.id])]
+    old = json.loads(path.read_text()) if some and path.exists() else {"lines": [], "wall_s": 0.0}
+    ran = {line.id for line in lines}
+    rows = [row for row in old["lines"] if row["id"] not in ran] + [line.as_json() | {"commit": commit} for line in lines]
+    rows.sort(key=lambda row: order[row["id"]])
     report = {
         "about": f"faults of the acceptance list against real agents on a real chain; python -m tests.faults --seed {seed}"
         + (" --long" if long else ""),
-        "commit": commit, "seed": seed, "wall_s": wall, "cores": os.cpu_count(), "runs": len(rows),
+        "commit": commit, "seed": seed, "wall_s": round(old["wall_s"] + wall, 1), "cores": os.cpu_count(), "runs": len(rows),
         "as_expected": sum(not row["missed"] for row in rows), "lines": rows,
     }  # fmt: skip
-    path = RESULTS / ("faults_long.json" if long else "faults.json")
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 

@@ -53,9 +53,9 @@ def reorganisation_drops_our_transaction(run: Run) -> None:
     mine, others = _blocks_of(scene)
     own = [block for block in mine if block > max(others, default=0)]
     run.expect(own, "nothing of ours is above everybody else's")
-    depth = scene.head() - run.rng.choice(own) + 1
-    before = _receipts(scene)
-    run.inject(lambda: scene.network.rpc.request("anvil_reorg", depth, []))
+    before, target = _receipts(scene), run.rng.choice(own)
+    depth = scene.head() - target + 1
+    run.inject(lambda: scene.network.rpc.request("anvil_reorg", scene.head() - target + 1, []))
     run.notice(lambda: run.told("outbox_receipt_vanished"), 20, "no word of it")
     run.mend(scene.mine)
     run.recover(lambda: _mined_again(scene, before), 20, "the same bytes are mined again")

@@ -160,7 +160,7 @@ def nodes_disagree(run: Run) -> None:
     try:
         scene.mine(30)
         client = Rpc(RpcConfig((other.url,), scene.network.book.chain_id))
-        client.request("anvil_mine", hex(scene.head() + 20))
+        client.request("anvil_mine", hex(scene.head()))
         client.close()
         scene.changes["rpc"] = (scene.proxy.url, other.url)
         run.inject(lambda: None)

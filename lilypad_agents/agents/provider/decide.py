@@ -19,11 +19,10 @@ from lilypad_agents.agents.provider.view import Action, DealView, Lottery, Provi
 from lilypad_agents.protocol.deal import Deadlines, deadlines
 from lilypad_agents.protocol.digest import deciding_period
 from lilypad_agents.protocol.lifecycle import Agreement, DisputeKind, Status
-from lilypad_agents.protocol.units import WHOLE, Timestamp
+from lilypad_agents.protocol.units import Timestamp
 
 _SPARED = (Lottery.NONE, Lottery.SPARED)
 _DRAWN = (Lottery.DRAWN, Lottery.LOST)
-_LAST_CALL_BPS = 9_500  # of the time to decline: the latest that lets the transaction be mined in time
 
 
 def decide(view: ProviderView, config: ProviderConfig) -> list[Intent]:
@@ -158,13 +157,13 @@ def _recover(deal: DealView, view: ProviderView, deadline: Timestamp | None) -> 
 def _refusal(deal: DealView, view: ProviderView, config: ProviderConfig, ends: Deadlines) -> Refusal | None:
     """Why the deal is given back, None to go on. What may still mend itself is awaited for most of the quarter.
 
-    Where only its very end is left (after a restart, say) a decline would be mined too late: the run is tried instead.
+    In the last half of what is then left a decline may be mined too late (so after a restart): the run is tried instead.
     """
     if deal.work.stage is Stage.REFUSED:
         return deal.work.refusal
     opened = _end(ends.submit) - deal.deal.submit_window
-    last = opened + (_end(ends.decline) - opened) * _LAST_CALL_BPS // WHOLE
-    if not act_by(opened, _end(ends.decline), config) <= view.time <= last:
+    begin = act_by(opened, _end(ends.decline), config)
+    if not begin <= view.time <= (begin + _end(ends.decline)) // 2:
         return None
     if deal.work.stage in (Stage.NEW, Stage.FETCHING):
         return deal.work.refusal or Refusal(Reason.CONTENT_UNAVAILABLE)

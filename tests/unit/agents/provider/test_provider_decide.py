@@ -55,8 +55,8 @@ def only(time: int, deal: DealView) -> Intent:
         (OPENED, [Action.FETCH]),
         (DECLINE_BY - 1, [Action.FETCH]),
         (DECLINE_BY, [Action.DECLINE]),
-        (DECLINE_END - 2, [Action.DECLINE]),
-        (DECLINE_END - 1, [Action.FETCH]),  # too late to be mined in time: a life that began only now tries the run
+        (DECLINE_END - 3, [Action.DECLINE]),
+        (DECLINE_END - 2, [Action.FETCH]),  # too late to be mined in time: a life that began only now tries the run
         (DECLINE_END, [Action.FETCH]),
         (DECLINE_END + 1, [Action.FETCH]),
         (SUBMIT_END - 1, [Action.FETCH]),
