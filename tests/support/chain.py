@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from lilypad_agents.chain.keys import LocalSigner
 from lilypad_agents.chain.rpc import Rpc
-from lilypad_agents.chain.types import ChainId
+from lilypad_agents.chain.transaction import FeeMarketTransaction
+from lilypad_agents.chain.types import ChainId, Wei
 
 PROJECT = Path(__file__).resolve().parents[2]
 CHAIN = ChainId(1337)
+GWEI = 10**9
 
 
 class Events:
@@ -40,3 +43,12 @@ def mine(rpc: Rpc, blocks: int = 1) -> None:
 def fresh_address(number: int) -> str:
     """An address that nobody holds."""
     return "0x" + (0xFEED << 32 | number).to_bytes(20, "big").hex()
+
+
+def by_hand(rpc: Rpc, signer: LocalSigner, to: str, value: int, at_nonce: int | None = None) -> str:
+    """A transaction of a key that its agent knows nothing of; its hash."""
+    used = nonce(rpc, signer.address) if at_nonce is None else at_nonce
+    transaction = FeeMarketTransaction(
+        CHAIN, used, Wei(GWEI), Wei(50 * GWEI), 21_000, bytes.fromhex(to[2:]), Wei(value), b""
+    )
+    return str(rpc.request("eth_sendRawTransaction", "0x" + signer.sign_transaction(transaction).raw.hex()))

@@ -219,6 +219,7 @@ class Creator:
         nonce = session.journal.take_nonce(
             ledger.job_floor, lambda nonces: session.chain.nonces_used(session.account, nonces)
         )
+        session.crash.point("creator.nonce_taken")
         offer = replace(prepared.offer, nonce=nonce, max_price=price)
         signature = sign_offer(offer, session.chain.domain, session.signer)
         block = int(session.rpc.request("eth_blockNumber"), 16)
@@ -237,7 +238,9 @@ class Creator:
             stage=Stage.SIGNED,
             folder=str((folder or session.settings.results).absolute()),
         )
+        session.crash.point("creator.offer_signed")
         session.journal.add(job)
+        session.crash.point("creator.job_noted")
         return job
 
     # ---- afterwards

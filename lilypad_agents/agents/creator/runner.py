@@ -327,9 +327,11 @@ class JobRunner:
         if state.status in (Status.NONE, Status.DECLINED):
             return False
         self._known.state, self._known.now = state, now
+        self.session.crash.point("creator.deal_seen")
         self.job = self.session.journal.update(
             self.job, deal=deal_id, record=record, opened_block=block, stage=Stage.OPENED
         )
+        self.session.crash.point("creator.deal_noted")
         return True
 
     def _look_at_deal(self, deal_id: DealId) -> None:
@@ -394,7 +396,9 @@ class JobRunner:
             if known.state is not None and known.state.kind is not DisputeKind.NONE:
                 known.ours = self.session.chain.disputed_by(job.deal) == self.session.account
         if job.stage is not Stage.ENDED and (status not in PAID or known.delivered is not None or job.results):
+            self.session.crash.point("creator.end_seen")
             self.job = self.session.journal.update(job, stage=Stage.ENDED, ended=status.name, cost=known.payment.paid)
+            self.session.crash.point("creator.end_noted")
 
     # ---- doing
 
@@ -416,8 +420,11 @@ class JobRunner:
         """Uploads the inputs, then the offer. Both are harmless to repeat."""
         from lilypad_agents.agents.creator.posting import post
 
+        self.session.crash.point("creator.before_post")
         post(self.session, self.job)
+        self.session.crash.point("creator.posted")
         self.job = self.session.journal.update(self.job, stage=Stage.POSTED)
+        self.session.crash.point("creator.post_noted")
 
     def _fetch(self) -> None:
         known = self._known
@@ -431,7 +438,9 @@ class JobRunner:
         except ContentUnavailable:
             known.fetch_at = self._clock()
             raise
+        self.session.crash.point("creator.fetched")
         folder = write_results(self.session.store, delivered, Path(self.job.folder) / self.job.deal_text)
+        self.session.crash.point("creator.results_written")
         self.job = self.session.journal.update(
             self.job,
             digest=bytes(delivered.digest),
@@ -439,6 +448,7 @@ class JobRunner:
             exit_code=delivered.files.exit_code,
             results=str(folder),
         )
+        self.session.crash.point("creator.results_noted")
 
     def _verify_delivery(self) -> Delivered:
         known = self._known
@@ -500,12 +510,15 @@ class JobRunner:
             Acceptance(deal_id, digest) if kind == "acceptance" else Waiver(deal_id=deal_id, result_digest=digest)
         )
         signature = self.session.signer.sign_digest(self.session.chain.domain.digest(message.struct_hash))
+        self.session.crash.point(f"creator.{kind}.before")
         try:
             self.session.solver.message(deal_id, kind, {"signature": hex_of(by_own_key(signature))})
         except LilypadError as error:
             self._listen(self._moment("agreement-delayed", reason=error.message))
             return
+        self.session.crash.point(f"creator.{kind}.sent")
         self.job = self.session.journal.update(self.job, agreed=kind)
+        self.session.crash.point(f"creator.{kind}.noted")
 
     def _claim(self, intent: Intent) -> None:
         assert self.job.deal is not None and self.job.record is not None

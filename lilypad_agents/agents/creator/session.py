@@ -23,6 +23,7 @@ from lilypad_agents.agents.creator.settings import CreatorSettings
 from lilypad_agents.agents.creator.wallet import Wallet
 from lilypad_agents.agents.runtime.lists import parse_list
 from lilypad_agents.agents.runtime.settings import AgentSettings
+from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.chain.deployments import AddressBook
 from lilypad_agents.chain.errors import KeyUnusable
 from lilypad_agents.chain.keys import Signer, signer_from_ape, signer_from_keystore, signer_from_test_mnemonic
@@ -58,9 +59,11 @@ class Session:
         *,
         signer: Signer | Callable[[ChainId], Signer] | None = None,
         notify: Notify = silent,
+        crash: CrashPlan = NEVER,
     ) -> None:
         self.settings = settings
         self.notify = notify
+        self.crash = crash
         self._given_signer = signer
         self._stack = ExitStack()
 
@@ -114,7 +117,7 @@ class Session:
             fee_cap=Wei(settings.fee_cap_gwei * _GWEI),
             urgent_fee_cap=Wei(settings.urgent_fee_cap_gwei * _GWEI),
         )
-        return Wallet(self.chain, self.signer, self.folder, settings.state, fees, self.notify)
+        return Wallet(self.chain, self.signer, self.folder, settings.state, fees, self.notify, self.crash)
 
     # ---- own data
 

@@ -16,6 +16,7 @@ from typing import Any
 from lilypad_agents.agents.creator.amounts import Token
 from lilypad_agents.agents.creator.chain import CreatorChain
 from lilypad_agents.chain.contract import Contract, call_many
+from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.chain.database import Database
 from lilypad_agents.chain.errors import AlreadyRunning, ContractReverted, NoContractCode
 from lilypad_agents.chain.keys import Signer
@@ -47,6 +48,7 @@ class Wallet:
         locks: Path,
         config: OutboxConfig | None = None,
         notify: Notify = silent,
+        crash: CrashPlan = NEVER,
     ) -> None:
         self._chain = chain
         self._signer = signer
@@ -54,6 +56,7 @@ class Wallet:
         self._locks = locks
         self._config = config
         self._notify = notify
+        self._crash = crash
 
     @property
     def account(self) -> Address:
@@ -160,6 +163,7 @@ class Wallet:
                 self._config,
                 errors=self._chain.errors,
                 notify=self._notify,
+                crash=self._crash,
             )
         finally:
             database.close()

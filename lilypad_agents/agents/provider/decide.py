@@ -155,11 +155,15 @@ def _recover(deal: DealView, view: ProviderView, deadline: Timestamp | None) -> 
 
 
 def _refusal(deal: DealView, view: ProviderView, config: ProviderConfig, ends: Deadlines) -> Refusal | None:
-    """Why the deal is given back, None to go on. What may still mend itself is awaited for most of the quarter."""
+    """Why the deal is given back, None to go on. What may still mend itself is awaited for most of the quarter.
+
+    In the last half of what is then left a decline may be mined too late (so after a restart): the run is tried instead.
+    """
     if deal.work.stage is Stage.REFUSED:
         return deal.work.refusal
     opened = _end(ends.submit) - deal.deal.submit_window
-    if view.time < act_by(opened, _end(ends.decline), config):
+    begin = act_by(opened, _end(ends.decline), config)
+    if not begin <= view.time <= (begin + _end(ends.decline)) // 2:
         return None
     if deal.work.stage in (Stage.NEW, Stage.FETCHING):
         return deal.work.refusal or Refusal(Reason.CONTENT_UNAVAILABLE)

@@ -141,7 +141,7 @@ class DealBook:
                 raise
 
     def _take(self, events: Sequence[tuple[int, DecodedEvent]], changed: dict[DealId, DealView | None]) -> None:
-        ours = self._ours(events)
+        ours, late = self._ours(events), self._late(events)
         times = self._times({(event.block_number, event.block_hash) for _, event in ours})
         with self._database.transaction(durable=False) as sql:
             for seq, event in ours:
@@ -149,12 +149,24 @@ class DealBook:
                 known = self._entry_of(deal_id)
                 if known is not None and known.last_log >= seq:
                     continue  # a replay took it already
-                if (known is None) != (event.name == "DealOpened") or (known is not None and not known.is_before(event)):
+                out_of_order = known is not None and not known.is_before(event)
+                if (known is None) != (event.name == "DealOpened") or out_of_order or seq in late:
                     changed[deal_id] = self._replay(deal_id)
                     continue
                 entry = _after(known, event, seq, times[event.block_hash])
                 changed[deal_id] = self._store(sql, entry)
             sql.execute("UPDATE deal_place SET seq = ?", (events[-1][0],))
+
+    def _late(self, events: Sequence[tuple[int, DecodedEvent]]) -> set[int]:
+        """Events that were missed and turned up after later ones: what followed them was stored before they were known."""
+        lately = "SELECT block_number FROM chain_log WHERE seq < ? ORDER BY seq DESC LIMIT 1000"
+        row = self._database.query(f"SELECT max(block_number) AS newest FROM ({lately})", (events[0][0],))
+        newest, late = row[0]["newest"] or 0, set()
+        for seq, event in events:
+            if event.block_number < newest:
+                late.add(seq)
+            newest = max(newest, event.block_number)
+        return late
 
     def _ours(self, events: Sequence[tuple[int, DecodedEvent]]) -> list[tuple[int, DecodedEvent]]:
         """Events of our deals; some name no party, so a deal that opens among them is remembered."""

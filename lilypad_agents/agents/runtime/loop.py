@@ -12,7 +12,7 @@ import random
 import signal
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.dealbook import DealView
 from lilypad_agents.agents.runtime.errors import figures_of
 from lilypad_agents.agents.runtime.health import HealthServer
+from lilypad_agents.chain.abi import DecodedEvent
 from lilypad_agents.chain.clock import ChainMoment
 from lilypad_agents.chain.errors import ChainReset, DatabaseCorrupt, DatabaseTooNew, DiskFull, WrongChain
 from lilypad_agents.chain.logs import Advance
@@ -153,7 +154,9 @@ class AgentLoop:
         context.health.head.set(advance.head.number)
         changed = context.deals.follow(reorganised=advance.reorganisation is not None)
         if advance.caught_up and advance.head.number - self._reconciled_at >= context.settings.reconcile_blocks:
-            changed += self._reconcile(advance)
+            missed = self._reconcile(advance)
+            changed += context.deals.follow()
+            advance = replace(advance, new_logs=(*advance.new_logs, *missed))
         observation = Observation(advance, advance.head, tuple(changed), self._cycles == 0)
         busy = self.agent.cycle(observation)
         report = context.outbox.pump()
@@ -161,17 +164,20 @@ class AgentLoop:
         self._prune(advance)
         return busy or in_flight or bool(advance.new_logs) or not advance.caught_up
 
-    def _reconcile(self, advance: Advance) -> list[DealView]:
-        """Compares all open deals with the chain; what differs is read again from the logs."""
-        context, self._reconciled_at = self.context, advance.head.number
-        if advance.cursor < advance.head.number:
-            return []  # events are held back for confirmations: the chain is rightly ahead of them
-        differing = context.deals.reconcile(context.core, advance.head)
-        if not differing:
-            return []
-        missed = context.cursor.rescan(4 * context.settings.reconcile_blocks)
-        context.log("events_missed", alert=True, deals=len(differing), found=len(missed))
-        return context.deals.follow()
+    def _reconcile(self, advance: Advance) -> tuple[DecodedEvent, ...]:
+        """Asks again for the last blocks' events and compares all open deals with the chain; returns what had been missed.
+
+        The former alone finds a deal whose opening a node swallowed: it is not among those that are compared.
+        """
+        context, blocks = self.context, self.context.settings.reconcile_blocks
+        since, self._reconciled_at = advance.head.number - self._reconciled_at, advance.head.number
+        # Events that are held back for confirmations: there the chain is rightly ahead of what is known.
+        compare = advance.cursor >= advance.head.number
+        differing = context.deals.reconcile(context.core, advance.head) if compare else []
+        missed = context.cursor.rescan(max(since + blocks, 4 * blocks if differing else 0))
+        if differing or missed:
+            context.log("events_missed", alert=True, deals=len(differing), found=len(missed))
+        return missed
 
     def _prune(self, advance: Advance) -> None:
         if advance.head.number - self._pruned_at >= _PRUNE_EVERY_BLOCKS:

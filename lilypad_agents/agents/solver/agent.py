@@ -25,6 +25,8 @@ from lilypad_agents.agents.solver.server import ApiServer
 from lilypad_agents.agents.solver.service import SolverService
 from lilypad_agents.agents.solver.settings import SolverSettings
 from lilypad_agents.agents.solver.wire import OfferState
+from lilypad_agents.chain.crash import NEVER, CrashPlan
+from lilypad_agents.chain.keys import Signer
 from lilypad_agents.protocol.ids import NOBODY, Address, OfferHash
 from lilypad_agents.protocol.lifecycle import Status
 from lilypad_agents.protocol.refusals import Refusal, job_refusals, refusal, resource_refusals
@@ -317,10 +319,15 @@ def _reason(code: str, found: Refusal) -> dict[str, Any]:
 # ---- running one
 
 
-def run(settings: SolverSettings, *, signals: bool = True) -> int:
-    """Runs a solver until it is asked to stop; returns the exit code. Raises ConfigurationError kinds at the start."""
-    with AgentContext.open(settings, all_deals=True) as context:
-        service, agent, loop = assemble(context, settings)
+def run(
+    settings: SolverSettings, *, signals: bool = True, signer: Signer | None = None, crash: CrashPlan = NEVER
+) -> int:
+    """Runs a solver until it is asked to stop; returns the exit code. `signer` None: the key that the settings name.
+
+    Raises ConfigurationError kinds at the start.
+    """
+    with AgentContext.open(settings, signer=signer, all_deals=True, crash=crash) as context:
+        service, agent, loop = assemble(context, settings, crash=crash)
         server = ApiServer(service, settings)
         agent.serve(server)
         try:
@@ -332,9 +339,11 @@ def run(settings: SolverSettings, *, signals: bool = True) -> int:
             server.stop()
 
 
-def assemble(context: AgentContext, settings: SolverSettings) -> tuple[SolverService, SolverAgent, AgentLoop]:
+def assemble(
+    context: AgentContext, settings: SolverSettings, *, crash: CrashPlan = NEVER
+) -> tuple[SolverService, SolverAgent, AgentLoop]:
     """The parts of a solver, joined."""
-    service = SolverService(context, settings)
+    service = SolverService(context, settings, crash)
     agent = SolverAgent(context, settings, service)
     loop = AgentLoop(context, agent)
     service.wake = loop.wake

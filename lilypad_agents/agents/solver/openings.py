@@ -17,6 +17,7 @@ from lilypad_agents.chain.abi import DecodedError
 from lilypad_agents.chain.clock import ChainMoment
 from lilypad_agents.chain.codec import to_bytes
 from lilypad_agents.chain.contract import Contract
+from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.chain.database import Database
 from lilypad_agents.chain.outbox import Failed, Mined, Outbox, Receipt
 from lilypad_agents.protocol.ids import keccak256
@@ -44,11 +45,14 @@ class PairOutcome:
 class Openings:
     """The batches of one solver that are not finished. Used by the loop only, but for `in_flight`."""
 
-    def __init__(self, database: Database, store: SolverStore, outbox: Outbox, core: Contract) -> None:
+    def __init__(
+        self, database: Database, store: SolverStore, outbox: Outbox, core: Contract, crash: CrashPlan = NEVER
+    ) -> None:
         self._database = database
         self._store = store
         self._outbox = outbox
         self._core = core
+        self._crash = crash
         self._batches: dict[str, list[StoredMatch]] = {}
         self._matches: dict[PairId, Match] = {}
         self._estimates = False  # once a limit of ours was too low, the node is asked
@@ -85,6 +89,7 @@ class Openings:
         key = f"open:{digest.hex()[:32]}"
         calldata = self._core.encode("openBatch", openings_of(item.pair for item in chosen))
         last = max(min(item.job.offer.expiry, item.resource.offer.expiry) for item in chosen)
+        self._crash.point("solver.open.before")
         with book.locked():
             if not all(_is_open(book.entry(id_)) for item in chosen for id_ in item.id):
                 return None
@@ -93,6 +98,7 @@ class Openings:
                 book.move([item.job.id for item in chosen], OfferState.OPENING, now=head.timestamp)
                 gas = None if self._estimates else gas_limit(groups)
                 self._outbox.submit(key, self._core.address, calldata, gas=gas, deadline=last)
+        self._crash.point("solver.open.queued")
         self._matches.update({item.id: item.match for item in chosen})
         return key
 
@@ -117,7 +123,9 @@ class Openings:
             else:
                 reason = skipped.get((item.group, item.item)) or skipped.get((item.group, WHOLE_GROUP))
             found.append(PairOutcome((item.job, item.resource), reason))
+        self._crash.point("solver.outcome.read")
         self._end(key, {item.seq: str(made.reason or OPENED)[:500] for item, made in zip(matches, found, strict=True)})
+        self._crash.point("solver.outcome.noted")
         return found
 
     def _end(self, key: str, outcomes: dict[int, str]) -> None:

@@ -179,8 +179,12 @@ class Relay:
         self._store.set_expiry("offer", [view.deal.job_offer_hash for view in ended], now + self._settings.keep_s)
 
     def reconcile(self) -> None:
-        """After a start: gives an end to content whose offer or deal ended meanwhile."""
+        """After a start: gives an end to content whose offer or deal ended meanwhile, and none to that of live offers.
+
+        The latter matters where a kill came between an offer and its `bind`: who posts it again hears that it is known.
+        """
         over = self._now() + self._settings.keep_s
+        self._store.set_expiry("offer", [job.id for job in self._book.jobs()], None)
         offers = [OfferHash(found) for found in self._store.scopes_with_content("offer")]
         self._store.set_expiry("offer", [found for found in offers if not self._needs_inputs(found)], over)
         deals = self._store.scopes_with_content("deal")

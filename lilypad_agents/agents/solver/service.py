@@ -50,6 +50,7 @@ from lilypad_agents.agents.solver.wire import (
     WhyNot,
     hex_bytes,
 )
+from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.content.cid import Cid
 from lilypad_agents.protocol.ids import Address, DealId, OfferHash, VersionId, hex_of
 from lilypad_agents.protocol.lifecycle import Status
@@ -71,8 +72,9 @@ _ENDINGS: Mapping[tuple[Status, Status | None], str] = {
 class SolverService:
     """The parts of a solver and what its API does with them. `wake` makes the loop look at once."""
 
-    def __init__(self, context: AgentContext, settings: SolverSettings) -> None:
+    def __init__(self, context: AgentContext, settings: SolverSettings, crash: CrashPlan = NEVER) -> None:
         self.context = context
+        self.crash = crash
         self.settings = settings
         self.store = SolverStore(context.database)
         self.book = OfferBook(self.store)
@@ -80,7 +82,7 @@ class SolverService:
         self.presence = Presence(settings.heartbeat_s)
         self.panels = Panels(context) if Panels.exist_in(context) else None
         self.parties = Parties(context.deals, self.facts, self.panels)
-        self.openings = Openings(context.database, self.store, context.outbox, context.core)
+        self.openings = Openings(context.database, self.store, context.outbox, context.core, crash)
         self.lists = TrustedLists(context, settings.lists) if settings.lists else None
         listed = None if self.lists is None else self._listed
         self.pools = KnownPools(context.rpc, self.book, self.panels, settings.pools)
@@ -168,9 +170,12 @@ class SolverService:
         return self._take(entry, {name: document.get(name) for name in ("offer", "signature", "modules")})
 
     def _take(self, entry: JobEntry | ResourceEntry, document: Mapping[str, Any]) -> OfferView:
+        self.crash.point("solver.offer.before")
         entry = self.book.add(entry, document)
+        self.crash.point("solver.offer.stored")
         if isinstance(entry, JobEntry):
             self.relay.bind(entry.id)
+        self.crash.point("solver.offer.bound")
         self.hub.publish("offer", entry.id, str(entry.state), (entry.account,))
         self.wake()
         return self._view_of_entry(entry)

@@ -24,13 +24,11 @@ from lilypad_agents.chain.errors import (
 from lilypad_agents.chain.keys import LocalSigner
 from lilypad_agents.chain.outbox import Failed, Mined, Outbox, Pending
 from lilypad_agents.chain.rpc import Rpc, RpcConfig
-from lilypad_agents.chain.transaction import FeeMarketTransaction
 from lilypad_agents.chain.types import ChainId, Wei
 from lilypad_agents.errors import ChainUnreachable, ConfigurationError, InsufficientFunds
-from tests.support.chain import CHAIN, Events, balance, fresh_address, mine, nonce
+from tests.support.chain import CHAIN, GWEI, Events, balance, by_hand, fresh_address, mine, nonce
 from tests.support.faultproxy import FaultProxy
 
-GWEI = 10**9
 Open = Callable[..., Outbox]
 
 
@@ -46,15 +44,6 @@ def pump_until(
         each()
         time.sleep(0.02)
     raise AssertionError(f"{key} is {outbox.status(key)}")
-
-
-def by_hand(rpc: Rpc, signer: LocalSigner, to: str, value: int, at_nonce: int | None = None) -> str:
-    """A transaction of the key that the outbox knows nothing of."""
-    used = nonce(rpc, signer.address) if at_nonce is None else at_nonce
-    transaction = FeeMarketTransaction(
-        CHAIN, used, Wei(GWEI), Wei(50 * GWEI), 21_000, bytes.fromhex(to[2:]), Wei(value), b""
-    )
-    return rpc.request("eth_sendRawTransaction", "0x" + signer.sign_transaction(transaction).raw.hex())
 
 
 def test_submit__repeated_key__sends_one_transaction(rpc: Rpc, open_outbox: Open, signer: LocalSigner) -> None:

@@ -15,9 +15,7 @@ from lilypad_agents.chain.database import Database
 from lilypad_agents.chain.keys import LocalSigner, signer_from_test_mnemonic
 from lilypad_agents.chain.outbox import Mined, Outbox, OutboxConfig
 from lilypad_agents.chain.rpc import Rpc, RpcConfig
-from tests.support.chain import CHAIN, balance, fresh_address, mine, nonce
-
-GWEI = 10**9
+from tests.support.chain import CHAIN, GWEI, balance, by_hand, fresh_address, mine, nonce
 
 
 class Run:
@@ -101,8 +99,6 @@ def pays_and_is_reorganised(run: Run, rpc: Rpc, outbox: Outbox) -> None:
 
 def pays_beside_a_hand(run: Run, rpc: Rpc, outbox: Outbox) -> None:
     """The lowest free nonce goes to a foreign transaction of the same key, once."""
-    from tests.agents.chain.test_outbox import by_hand
-
     keys = ["pay:0", "pay:1"]
     for key in keys:
         outbox.submit(key, run.to, value=1)

@@ -26,7 +26,7 @@ from lilypad_agents.protocol.ids import DealId, hex_of
 from lilypad_agents.protocol.opening import ResultOpening, waived_at_once
 from lilypad_agents.protocol.terms import UNVERIFIED
 from tests.support.network import Network
-from tests.support.solver import DOCUMENT, RunningSolver, eventually
+from tests.support.solver import DOCUMENT, RunningSolver, eventually, open_solver
 
 Start = Callable[..., RunningSolver]
 CAR = {"content-type": "application/vnd.ipld.car"}
@@ -358,6 +358,29 @@ def test_content__whose_offer_never_came__goes_soon(
     eventually(lambda: solver.service.now >= own_network.now())
     assert solver.service.relay.sweep() == 1
     assert status_of(solver, root, stranger, "format=raw") == 403
+
+
+def test_content__killed_between_an_offer_and_its_binding__stays_with_the_live_offer(
+    own_network: Network, tmp_path: Path, start_solver: Start, store: LocalStore, creator: LocalSigner
+) -> None:
+    """beh:I14 flt:F1 Who posts the offer again hears that it is known, so the next start has to bind what was pushed."""
+    network, limits = own_network, {"keep_unbound_s": 5}
+    network.fund([creator.address])
+    first = open_solver(network, tmp_path / "torn", **limits).start()
+    module, root = network.module(), add_bytes(store, DOCUMENT)
+    job = network.job(creator.address, module, inputs=root.digest)
+    client = first.client(creator)
+    client.put_content(root, store, Scope("offer", job.struct_hash), "inputs")
+    first.service.relay.bind = lambda offer_id: None  # type: ignore[method-assign]  # the kill comes before it
+    client.post_job_offer(job, network.sign(job, creator), module, UNVERIFIED)
+    first.stop()
+    second = start_solver("torn", on=network, **limits)
+    network.rpc.request("evm_increaseTime", 10)
+    network.rpc.request("anvil_mine", "0x1")
+    eventually(lambda: second.service.now >= network.now())
+    assert second.service.relay.sweep() == 0
+    assert second.client(creator).offer(job.struct_hash).state == "open"
+    assert status_of(second, root, creator, "format=raw") == 200
 
 
 def test_disk_full__upload_is_507_and_the_rest_goes_on(

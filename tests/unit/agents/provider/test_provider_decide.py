@@ -55,8 +55,9 @@ def only(time: int, deal: DealView) -> Intent:
         (OPENED, [Action.FETCH]),
         (DECLINE_BY - 1, [Action.FETCH]),
         (DECLINE_BY, [Action.DECLINE]),
-        (DECLINE_END - 1, [Action.DECLINE]),
-        (DECLINE_END, [Action.DECLINE]),
+        (DECLINE_END - 3, [Action.DECLINE]),
+        (DECLINE_END - 2, [Action.FETCH]),  # too late to be mined in time: a life that began only now tries the run
+        (DECLINE_END, [Action.FETCH]),
         (DECLINE_END + 1, [Action.FETCH]),
         (SUBMIT_END - 1, [Action.FETCH]),
         (SUBMIT_END, [Action.FETCH]),
@@ -64,7 +65,7 @@ def only(time: int, deal: DealView) -> Intent:
     ],
 )
 def test_decide__nothing_fetched__fetches_until_it_must_decline_and_again_after(time: int, expected: list[Action]) -> None:
-    """beh:C12 beh:E1 beh:E7 Content that does not come is given back within the quarter; later it is still tried."""
+    """beh:C12 beh:E1 beh:E7 flt:F1 Content that does not come is given back within the quarter; later it is still tried."""
     assert actions(time, view(A)) == expected
 
 

@@ -257,6 +257,24 @@ def test_follow__missed_event_turns_up_late__order_of_the_chain_counts(harness: 
     assert (view.state.status, view.state.commitment, view.earlier) == (Status.ACCEPTED, 77, Status.RESULTS_SUBMITTED)
 
 
+@pytest.mark.parametrize("party", [PROVIDER, None])
+def test_follow__missed_opening_turns_up_late__what_followed_it_counts(tmp_path: Path, party: str | None) -> None:
+    """flt:F24 The deal would else stay as it was opened, for ever: its later events were stored before it was known."""
+    harness = Harness(tmp_path / "a.sqlite", party)
+    record = deal()
+    hidden = harness.chain.mine(opened(record))
+    harness.chain.mine(submitted(record))
+    harness.chain.hidden = {hidden.number}
+    assert not harness.follow()
+    harness.chain.hidden = set()
+    harness.cursor.rescan(10)
+    (view,) = harness.book.follow()
+    assert (view.state.status, view.state.commitment) == (Status.RESULTS_SUBMITTED, 77)
+    harness.chain.mine(accepted(record))
+    (view,) = harness.follow()
+    assert view.state.status is Status.ACCEPTED
+
+
 def test_page__party_states_and_age__oldest_first_with_a_stable_cursor(tmp_path: Path) -> None:
     """beh:I11"""
     harness = Harness(tmp_path / "a.sqlite", None)
