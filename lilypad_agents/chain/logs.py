@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from eth_utils import keccak
-
-from lilypad_agents.chain.abi import Abi, DecodedEvent, Event, checksum
+from lilypad_agents.chain.abi import Abi, DecodedEvent, Event
 from lilypad_agents.chain.clock import ChainMoment
 from lilypad_agents.chain.codec import Call, quantity, to_bytes
 from lilypad_agents.chain.crash import NEVER, CrashPlan
@@ -26,6 +24,7 @@ from lilypad_agents.chain.errors import ChainReset, RpcError
 from lilypad_agents.chain.rpc import Rpc
 from lilypad_agents.chain.types import BlockRef, Notify, silent
 from lilypad_agents.errors import ChainUnreachable
+from lilypad_agents.protocol.ids import checksummed, keccak256
 
 _SCHEMA = (
     """
@@ -133,7 +132,7 @@ class LogCursor:
         self._crash = crash
         self._events: dict[str, dict[bytes, Event]] = {}
         for source in sources:
-            self._events.setdefault(checksum(source.address), {}).update(source.by_topic())
+            self._events.setdefault(checksummed(source.address), {}).update(source.by_topic())
         topic0 = sorted({"0x" + topic.hex() for events in self._events.values() for topic in events})
         self._filter = {"address": sorted(self._events), "topics": [topic0, *topics]}
         self._span = self._config.first_span
@@ -188,7 +187,7 @@ class LogCursor:
         """Binds the cursor to chain id and genesis on first use; later refuses another genesis."""
         chain_id = self._rpc.chain_id()
         genesis = ChainMoment.parse(self._rpc.request("eth_getBlockByNumber", "0x0", False)).hash
-        wanted = keccak(text=repr((self._start, self._filter)))
+        wanted = keccak256(repr((self._start, self._filter)).encode())
         rows = self._database.query("SELECT * FROM chain_cursor WHERE name = ?", (self._name,))
         if rows and bytes(rows[0]["genesis"]) != genesis:
             stored = bytes(rows[0]["genesis"])
@@ -438,7 +437,7 @@ def _row(log: Any) -> dict[str, Any]:
             "block_hash": to_bytes(log["blockHash"]),
             "log_index": quantity(log["logIndex"]),
             "transaction_hash": to_bytes(log["transactionHash"]),
-            "address": checksum(log["address"]),
+            "address": checksummed(log["address"]),
             "topic0": topics[0] or b"",
             "topic1": topics[1],
             "topic2": topics[2],
