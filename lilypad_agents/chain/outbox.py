@@ -271,7 +271,7 @@ class Outbox:
         """Stores the receipts found; an action whose nonce is used without one is looked into."""
         self._crash.point("outbox.receipt_seen")
         lost = []
-        with self._store.transaction():
+        with self._store.transaction(durable=False):
             for action in waiting:
                 mined = [attempt for attempt in attempts[action.id] if attempt.hash in found]
                 if mined:
@@ -284,9 +284,11 @@ class Outbox:
 
     def _confirm(self, view: View) -> None:
         deep = self._store.to_confirm(view.head.number - self.config.confirmations)
+        if not deep:
+            return
         attempts = self._store.attempts(deep)
         errors = {action.id: self._mined_error(action, attempts[action.id], view) for action in deep}
-        with self._store.transaction():
+        with self._store.transaction(durable=False):
             for action in deep:
                 self._store.confirm(action, errors[action.id])
                 self._blocked.pop(action.key, None)
