@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from asyncio import Future, get_running_loop
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from functools import cached_property
 from typing import Any
 
 from starlette.applications import Starlette
@@ -26,6 +28,7 @@ from lilypad_agents.agents.runtime.errors import (
     RequestUnsigned,
 )
 from lilypad_agents.agents.runtime.http_signature import KIND_HEADER, SCOPE_HEADER, Signed
+from lilypad_agents.agents.runtime.threads import Threads
 from lilypad_agents.agents.solver.access import Access, retry_after
 from lilypad_agents.agents.solver.endpoints import ENDPOINTS, Asked, Endpoint
 from lilypad_agents.agents.solver.errors import (
@@ -56,6 +59,7 @@ _JSON = "application/json"
 _CAR = "application/vnd.ipld.car"
 _HEARTBEAT_S = 10.0
 _MOST_ACCOUNTS = 16  # of one event stream
+_HANDLER_THREADS = 40  # requests that wait for the chain or the database at once
 _SIGNATURE_ERRORS = (RequestUnsigned, RequestForged, RequestStale, RequestReplayed, RequestElsewhere)
 _SAFE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 Scope_ = MutableMapping[str, Any]
@@ -151,10 +155,24 @@ class _Api:
                 _query(request),
                 _json(request, data) if endpoint.body else None,
             )
-            found = await run_in_threadpool(endpoint.handler, self._service, asked)
+            found = await self._handled(endpoint, asked)
             return json_response(found)
 
         return serve
+
+    async def _handled(self, endpoint: Endpoint, asked: Asked) -> Any:
+        """What the endpoint's handler answers, from a thread: it may wait for the chain or the database."""
+        answer: Future[Any] = get_running_loop().create_future()
+        self._threads.submit(_handle, answer, endpoint.handler, self._service, asked)
+        return await answer
+
+    @cached_property
+    def _threads(self) -> Threads:
+        """A quarter of a request's CPU cheaper than anyio's threads, and as many of them."""
+        return Threads(_HANDLER_THREADS, "handler", self._not_answered)
+
+    def _not_answered(self, error: Exception) -> None:
+        self._service.context.log("answer_lost", reason=f"{type(error).__name__}: {error}")  # the server was stopped
 
     async def _openapi(self, request: Request) -> Response:
         return Response(self._document, media_type=_JSON, headers={"X-Content-Type-Options": "nosniff"})
@@ -246,6 +264,24 @@ class _Api:
                 raise Forbidden(f"{caller} does not act for {account}.", account=caller)
             accounts.add(account)
         return accounts
+
+
+def _handle(answer: Future[Any], handler: Callable[..., Any], *arguments: Any) -> None:
+    """Runs a handler and hands its answer or error to the loop that waits for it."""
+    try:
+        found, error = handler(*arguments), None
+    except Exception as caught:
+        found, error = None, caught
+    answer.get_loop().call_soon_threadsafe(_settle, answer, found, error)
+
+
+def _settle(answer: Future[Any], found: Any, error: Exception | None) -> None:
+    if answer.done():
+        return  # whoever asked has gone
+    if error is None:
+        answer.set_result(found)
+    else:
+        answer.set_exception(error)
 
 
 # ---- reading requests
