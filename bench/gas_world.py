@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from lilypad_agents.chain.abi import Abi
-from lilypad_agents.protocol.ids import checksummed
 from lilypad_agents.chain.anvil import Anvil, AnvilConfig, find_anvil
 from lilypad_agents.chain.keys import LocalSigner, signer_from_test_mnemonic
 from lilypad_agents.chain.rpc import Rpc, RpcConfig
@@ -17,6 +16,7 @@ from lilypad_agents.chain.types import ChainId
 from lilypad_agents.protocol.consent import Domain, Result, Waiver, by_own_key
 from lilypad_agents.protocol.deal import Deal, deal_from_offers
 from lilypad_agents.protocol.digest import commitment, is_drawn, result_digest
+from lilypad_agents.protocol.ids import checksummed as checksum
 from lilypad_agents.protocol.ids import keccak256
 from lilypad_agents.protocol.offers import JobOffer, ResourceOffer
 from lilypad_agents.protocol.opening import Pair, ResultOpening, Settling
@@ -56,7 +56,7 @@ class World:
             min_seat_fee=0, metering=Metering.NONE,
         )  # fmt: skip
         self.pool = PoolTerms(
-            strategy=checksummed("0x" + "51" * 20), token=self.token, seat_fee_floor=TOKEN // 10, seat_stake=1_000 * TOKEN,
+            strategy=checksum("0x" + "51" * 20), token=self.token, seat_fee_floor=TOKEN // 10, seat_stake=1_000 * TOKEN,
             max_value=100 * TOKEN, members=bytes(32), commit_window=12, reveal_window=8, appeal_window=12, note=bytes(32),
         )  # fmt: skip
         self._fund()
@@ -81,7 +81,7 @@ class World:
         code = bytes.fromhex(self._artefact(name)["bytecode"].removeprefix("0x"))
         data = code + self.abi[name].encode_constructor(*arguments)
         receipt = self._transact({"from": self.deployer, "data": "0x" + data.hex()})
-        return checksummed(receipt["contractAddress"])
+        return checksum(receipt["contractAddress"])
 
     def _fund(self) -> None:
         for signer in self.signers[3:]:

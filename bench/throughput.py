@@ -163,12 +163,12 @@ class Watch(threading.Thread):
         self.processes = {name: psutil.Process(part.identity.pid) for name, part in record.parts.items()}
         self.jobs_peak: dict[str, float] = {}
         self.stopped = threading.Event()
-        self._started = {name: process.children() for name, process in self.processes.items()}  # the fork servers
+        self.servers = {name: process.children() for name, process in self.processes.items()}  # the fork servers
         self._before = self._cpu()
 
     def run(self) -> None:
         while not self.stopped.wait(LOOK_S):
-            for name, servers in self._started.items():
+            for name, servers in self.servers.items():
                 jobs = [child for server in servers for child in (server, *server.children(recursive=True))]
                 self.jobs_peak[name] = max(self.jobs_peak.get(name, 0.0), sum(map(_unique, jobs)) / MIB)
 
@@ -183,7 +183,7 @@ class Watch(threading.Thread):
 
     def _cpu(self) -> dict[str, float]:
         found = {name: sum(process.cpu_times()[:2]) for name, process in self.processes.items()}
-        servers = [server for started in self._started.values() for server in started]
+        servers = [server for started in self.servers.values() for server in started]
         return {**found, "jobs": sum(sum(server.cpu_times()[:4]) for server in servers)}
 
 
