@@ -40,6 +40,8 @@ class _DeadlineSocket:
     def __init__(self, inner: socket.socket, remaining: Callable[[], float]) -> None:
         self.inner = inner
         self._remaining = remaining
+        self.ended = False  # no more is read from the socket
+        self.surplus = False  # more came than the answers that were read
         self._readers = 0
         self._closing = False
 
@@ -51,7 +53,7 @@ class _DeadlineSocket:
 
     def makefile(self, mode: str) -> io.BufferedReader:
         self._readers += 1
-        return io.BufferedReader(_Reader(self), 1 << 16)
+        return _Buffer(_Reader(self), self)
 
     def limit(self) -> None:
         remaining = self._remaining()
@@ -70,6 +72,21 @@ class _DeadlineSocket:
             self.inner.close()
 
 
+class _Buffer(io.BufferedReader):
+    """Notes at its end whether bytes are left that belong to no answer."""
+
+    def __init__(self, raw: _Reader, owner: _DeadlineSocket) -> None:
+        super().__init__(raw, 1 << 16)
+        self._owner = owner
+
+    def close(self) -> None:
+        if not self.closed:
+            self._owner.ended = True
+            self._owner.surplus |= bool(self.peek(1))
+            self._owner.ended = False
+        super().close()
+
+
 class _Reader(io.RawIOBase):
     def __init__(self, owner: _DeadlineSocket) -> None:
         self._owner = owner
@@ -78,6 +95,8 @@ class _Reader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
+        if self._owner.ended:
+            return 0
         self._owner.limit()
         return self._owner.inner.recv_into(buffer)
 
@@ -124,6 +143,7 @@ class HttpConnection:
         self._response: http.client.HTTPResponse | None = None
         self._complete = False
         self._kept_since = 0.0
+        self._socket: _DeadlineSocket | None = None
 
     def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> http.client.HTTPResponse:
         """Sends a request and reads the head of its answer; the body is read with `chunks`. Raises HttpFailure.
@@ -154,6 +174,7 @@ class HttpConnection:
             return
         try:
             self._http.connect()
+            self._socket = self._http.sock
         except TimeoutError as error:
             raise HttpFailure("does not accept connections", timed_out=True, sent=False) from error
         except (OSError, ValueError) as error:
@@ -183,7 +204,7 @@ class HttpConnection:
     def reusable(self) -> bool:
         """Whether the next exchange may use this connection: the last one is read to its end, and nothing came since."""
         sock = self._http.sock
-        if sock is None or not self._complete or self._clock() - self._kept_since > _IDLE_S:
+        if sock is None or sock.surplus or not self._complete or self._clock() - self._kept_since > _IDLE_S:
             return False
         poller = select.poll()
         poller.register(sock.inner, select.POLLIN | select.POLLHUP | select.POLLERR)
@@ -191,10 +212,9 @@ class HttpConnection:
 
     def abort(self) -> None:
         """Ends an exchange that another thread waits in; that thread gets HttpFailure."""
-        sock = self._http.sock
-        if sock is not None:
+        if self._socket is not None:  # `http.client` forgets it where the end of the answer closes the connection
             try:
-                sock.inner.shutdown(socket.SHUT_RDWR)
+                self._socket.inner.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
 
