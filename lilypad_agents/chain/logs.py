@@ -167,7 +167,7 @@ class LogCursor:
             if not still_there:
                 reorganisation, removed = self._walk_back(place, head)
             target = head.number - self._config.confirmations
-            self._moving = head.number > place.number
+            moved = head.number > place.number
             for _ in range(self._config.ranges_per_advance):
                 place = self._place()
                 if place.number >= target:
@@ -177,6 +177,7 @@ class LogCursor:
                     break
                 new += taken
             cursor = self._place().number
+            self._moving = moved and cursor >= target  # far behind, ranges are asked for by their span
             return Advance(tuple(new), tuple(removed), head, cursor, cursor >= target, reorganisation)
 
     def rescan(self, blocks: int) -> tuple[DecodedEvent, ...]:
