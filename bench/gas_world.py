@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lilypad_agents.chain.abi import Abi, checksum
+from lilypad_agents.chain.abi import Abi
 from lilypad_agents.chain.anvil import Anvil, AnvilConfig, find_anvil
 from lilypad_agents.chain.keys import LocalSigner, signer_from_test_mnemonic
 from lilypad_agents.chain.rpc import Rpc, RpcConfig
@@ -16,6 +16,7 @@ from lilypad_agents.chain.types import ChainId
 from lilypad_agents.protocol.consent import Domain, Result, Waiver, by_own_key
 from lilypad_agents.protocol.deal import Deal, deal_from_offers
 from lilypad_agents.protocol.digest import commitment, is_drawn, result_digest
+from lilypad_agents.protocol.ids import checksummed as checksum
 from lilypad_agents.protocol.ids import keccak256
 from lilypad_agents.protocol.offers import JobOffer, ResourceOffer
 from lilypad_agents.protocol.opening import Pair, ResultOpening, Settling

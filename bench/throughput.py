@@ -46,7 +46,8 @@ from lilypad_agents.protocol.units import Bps, Nonce
 JOBS = 800
 WINDOW = 24  # jobs that one creator keeps in flight
 MODULE = "cowsay:v0.0.1"
-PAUSE_S = 0.3  # a look at inbox and chain takes what has come meanwhile
+PAUSE_S = 0.5  # a look at inbox and chain takes what has come meanwhile
+LOOK_S = 2.0  # between two looks at the memory of sandboxed jobs
 LIMIT_S = 300.0
 MIB = 2**20
 TARGET_RATE, TARGET_RSS_MIB = 20.0, 120
@@ -82,9 +83,10 @@ class Customer:
     def run(self, deadline: float) -> None:
         while self.settled < self.jobs and time.monotonic() < deadline:
             try:
+                head = self._head()
                 self._fill()
-                self._take_deliveries()
-                self._count_settlements()
+                self._take_deliveries(head)
+                self._count_settlements(head)
             except LilypadError as error:
                 with self.tally.lock:
                     self.tally.failures.append(f"{error.code}: {error.message}")
@@ -108,11 +110,10 @@ class Customer:
         signature = sign_offer(offer, session.chain.domain, session.signer)
         session.solver.post_job_offer(offer, signature, module.terms, UNVERIFIED, Cid.raw(inputs.digest), inputs.document)
 
-    def _take_deliveries(self) -> None:
-        head = self._head()
+    def _take_deliveries(self, head: int) -> None:
         for opened in self.session.chain.opened(creator=self.session.account, since=self._opened_from):
             self.deals[opened.id] = opened.record
-        self._opened_from = head  # the head's own logs are read twice rather than missed
+        self._opened_from = head  # logs from here on are read twice rather than missed
         for note in self.session.solver.inbox(self._seen_note):
             self._seen_note = max(self._seen_note, note.seq)
             self._waiting_notes[note.deal_id] = note.body
@@ -131,8 +132,7 @@ class Customer:
         with self.tally.lock:
             self.tally.verified += 1
 
-    def _count_settlements(self) -> None:
-        head = self._head()
+    def _count_settlements(self, head: int) -> None:
         found = self.session.chain.accepted(self.session.account, self._settled_from)
         new = {deal_id for deal_id in found if self.deals.pop(deal_id, None) is not None}
         self._settled_from = head
@@ -156,27 +156,35 @@ class Customer:
 
 
 class Watch(threading.Thread):
-    """The largest resident memory of each agent while it is watched, MiB. Children (sandboxed jobs) count apart."""
+    """Memory and CPU of each agent while it is watched. What it started (sandboxed jobs) counts apart."""
 
     def __init__(self, record: Record) -> None:
         super().__init__(daemon=True)
         self.processes = {name: psutil.Process(part.identity.pid) for name, part in record.parts.items()}
-        self.peak: dict[str, float] = dict.fromkeys(self.processes, 0.0)
         self.jobs_peak: dict[str, float] = {}
-        self.cpu_before = {name: sum(process.cpu_times()[:2]) for name, process in self.processes.items()}
         self.stopped = threading.Event()
+        self.servers = {name: process.children() for name, process in self.processes.items()}  # the fork servers
+        self._before = self._cpu()
 
     def run(self) -> None:
-        while not self.stopped.wait(0.5):
-            for name, process in self.processes.items():
-                self.peak[name] = max(self.peak[name], process.memory_info().rss / MIB)
-                children = sum(_unique(child) for child in process.children(recursive=True)) / MIB
-                self.jobs_peak[name] = max(self.jobs_peak.get(name, 0.0), children)
+        while not self.stopped.wait(LOOK_S):
+            for name, servers in self.servers.items():
+                jobs = [child for server in servers for child in (server, *server.children(recursive=True))]
+                self.jobs_peak[name] = max(self.jobs_peak.get(name, 0.0), sum(map(_unique, jobs)) / MIB)
+
+    def peak(self, name: str) -> float:
+        """The largest resident memory of a process since its start, MiB; the system keeps it."""
+        status = Path(f"/proc/{self.processes[name].pid}/status").read_text()
+        return round(int(status.partition("VmHWM:")[2].split()[0]) / 1_024, 1)
 
     def cpu_seconds(self) -> dict[str, float]:
-        return {
-            name: round(sum(process.cpu_times()[:2]) - self.cpu_before[name], 1) for name, process in self.processes.items()
-        }
+        """User and system time since the watch began, by process; `jobs`: all that ran in sandboxes."""
+        return {name: round(seconds - self._before[name], 1) for name, seconds in self._cpu().items()}
+
+    def _cpu(self) -> dict[str, float]:
+        found = {name: sum(process.cpu_times()[:2]) for name, process in self.processes.items()}
+        servers = [server for started in self.servers.values() for server in started]
+        return {**found, "jobs": sum(sum(server.cpu_times()[:4]) for server in servers)}
 
 
 def _unique(process: psutil.Process) -> int:
@@ -206,6 +214,7 @@ def measure(folder: Path, jobs: int) -> dict[str, Any]:
     watch.stopped.set()
     watch.join()
     seconds = max(tally.settled_at, default=began) - began
+    cpu = {**watch.cpu_seconds(), "creators": round(time.process_time() - cpu_began, 1)}
     report = {
         "jobs": share * len(customers),
         "settled": len(tally.settled_at),
@@ -213,10 +222,11 @@ def measure(folder: Path, jobs: int) -> dict[str, Any]:
         "creators": len(customers),
         "seconds": round(seconds, 2),
         "jobs_per_second": round(len(tally.settled_at) / seconds, 2) if seconds else 0.0,
-        "rss_mib": {name: round(watch.peak[name], 1) for name in watch.peak if name != "chain"},
-        "chain_rss_mib": round(watch.peak["chain"], 1),
+        "rss_mib": {name: watch.peak(name) for name in watch.processes if name != "chain"},
+        "chain_rss_mib": watch.peak("chain"),
         "sandboxed_jobs_mib": {name: round(size, 1) for name, size in watch.jobs_peak.items() if name.startswith("provider")},
-        "cpu_seconds": {**watch.cpu_seconds(), "creators": round(time.process_time() - cpu_began, 1)},
+        "cpu_seconds": cpu,
+        "cpu_ms_per_job": round(1_000 * sum(cpu.values()) / max(1, len(tally.settled_at)), 1),
         "errors": len(tally.failures),
         "first_error": tally.failures[0] if tally.failures else None,
     }

@@ -13,18 +13,14 @@ import re
 from collections import namedtuple
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
-from eth_abi import encode as abi_encode
-from eth_abi.abi import default_codec
-from eth_abi.decoding import ContextFramesBytesIO, TupleDecoder
-from eth_abi.exceptions import DecodingError, EncodingError
-from eth_utils import keccak, to_checksum_address
-
 from lilypad_agents.chain.errors import AbiError
+from lilypad_agents.protocol import abi_codec
+from lilypad_agents.protocol.ids import keccak256
 
 _ARRAY = re.compile(r"^(.*)\[(\d*)\]$")
 _SNAKE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -53,22 +49,18 @@ class Parameter:
         return cls(entry.get("name", ""), kind, components, bool(entry.get("indexed", False)))
 
     @cached_property
-    def _needs_lift(self) -> bool:
-        return bool(self.components) or self.type.startswith("address")
-
-    @cached_property
     def struct(self) -> Any:
         return _record([component.name for component in self.components])
 
     def lower(self, value: Any) -> Any:
-        """The value as `eth_abi` wants it: structs as tuples. Raises AbiError when fields are missing or unknown."""
+        """The value as the codec wants it: structs as tuples. Raises AbiError when fields are missing or unknown."""
         if not self.components:
             return value
         return _lower(self, self.type, value)
 
     def lift(self, value: Any) -> Any:
-        """The value as callers want it: structs as named tuples, lists as tuples, addresses checksummed."""
-        if not self._needs_lift:
+        """The value as callers want it: structs as named tuples."""
+        if not self.components:
             return value
         return _lift(self, self.type, value)
 
@@ -110,8 +102,6 @@ def _lift(parameter: Parameter, kind: str, value: Any) -> Any:
     array = _ARRAY.match(kind)
     if array:
         return tuple(_lift(parameter, array.group(1), item) for item in value)
-    if not parameter.components:
-        return checksum(value)
     return parameter.struct(
         *(component.lift(item) for component, item in zip(parameter.components, value, strict=True))
     )
@@ -122,21 +112,15 @@ def _encode(parameters: Sequence[Parameter], values: Sequence[Any], what: str) -
         raise AbiError(f"{what} takes {len(parameters)} arguments, not {len(values)}.")
     try:
         lowered = [parameter.lower(value) for parameter, value in zip(parameters, values, strict=True)]
-        return abi_encode([parameter.type for parameter in parameters], lowered)
-    except (EncodingError, TypeError, ValueError, OverflowError) as error:
+        return abi_codec.encode([parameter.type for parameter in parameters], lowered)
+    except (TypeError, ValueError) as error:
         raise AbiError(f"The arguments do not fit {what}: {error}") from error
-
-
-@lru_cache(maxsize=1024)
-def _decoder(types: tuple[str, ...]) -> TupleDecoder:
-    """What `eth_abi.decode` builds anew for every call; it keeps no state between calls."""
-    return TupleDecoder(decoders=[default_codec._registry.get_decoder(kind) for kind in types])
 
 
 def _decode(parameters: Sequence[Parameter], data: bytes, what: str) -> tuple[Any, ...]:
     try:
-        values = _decoder(tuple(parameter.type for parameter in parameters))(ContextFramesBytesIO(data))
-    except (DecodingError, ValueError, OverflowError) as error:
+        values = abi_codec.decode([parameter.type for parameter in parameters], bytes(data))
+    except ValueError as error:
         raise AbiError(f"The chain's bytes for {what} do not decode: {error}") from error
     return tuple(parameter.lift(value) for parameter, value in zip(parameters, values, strict=True))
 
@@ -155,7 +139,7 @@ class Function:
 
     @cached_property
     def selector(self) -> bytes:
-        return keccak(text=self.signature)[:4]
+        return keccak256(self.signature.encode())[:4]
 
     @cached_property
     def _result(self) -> Any:
@@ -205,7 +189,7 @@ class Event:
 
     @cached_property
     def topic(self) -> bytes:
-        return keccak(text=self.signature)
+        return keccak256(self.signature.encode())
 
     @cached_property
     def _plain(self) -> tuple[Parameter, ...]:
@@ -258,7 +242,7 @@ class ErrorTable:
         table = {}
         for entry in entries:
             inputs = tuple(Parameter.parse(item) for item in entry.get("inputs", ()))
-            table[keccak(text=_signature(entry["name"], inputs))[:4]] = (entry["name"], inputs)
+            table[keccak256(_signature(entry["name"], inputs).encode())[:4]] = (entry["name"], inputs)
         return cls(MappingProxyType(table))
 
     def decode(self, data: bytes) -> DecodedError:
@@ -342,12 +326,6 @@ class Abi:
     def encode_constructor(self, *arguments: Any) -> bytes:
         """Constructor arguments as appended to creation code. Raises AbiError."""
         return _encode(self.constructor, arguments, f"the constructor of {self.name}")
-
-
-@lru_cache(maxsize=4096)
-def checksum(address: str) -> str:
-    """The EIP-55 form, in which addresses are compared everywhere above this layer."""
-    return to_checksum_address(address)
 
 
 def show(value: Any) -> str:

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eth_utils import to_checksum_address
-
 from lilypad_agents.chain.abi import Abi, ErrorTable, Function
 from lilypad_agents.chain.clock import ChainMoment
 from lilypad_agents.chain.codec import Call, to_bytes
 from lilypad_agents.chain.errors import ContractReverted, NoContractCode, RpcError
 from lilypad_agents.chain.rpc import Rpc
 from lilypad_agents.chain.types import BlockRef
+from lilypad_agents.protocol.ids import checksummed
 
 BlockId = int | str | bytes | BlockRef | ChainMoment
 
@@ -31,7 +30,7 @@ class Contract:
     """`errors` decodes reverts; give the table of all contracts that calls may pass through (default: its own)."""
 
     def __init__(self, address: str, abi: Abi, rpc: Rpc, errors: ErrorTable | None = None) -> None:
-        self.address = to_checksum_address(address)
+        self.address = checksummed(address)
         self.abi = abi
         self.rpc = rpc
         self.errors = errors or ErrorTable.of(abi)

@@ -26,6 +26,7 @@ class Database:
         self._connection = connection
         self._lock = threading.RLock()
         self._depth = 0
+        self._flushes = True  # what `synchronous` is set to
 
     @classmethod
     def open(cls, path: Path | None, *, busy_timeout_s: float = 5.0) -> Database:
@@ -92,7 +93,9 @@ class Database:
             if self._depth:
                 yield self._connection
                 return
-            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            if durable is not self._flushes:
+                self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                self._flushes = durable
             self._connection.execute("BEGIN IMMEDIATE")
             self._depth = 1
             try:

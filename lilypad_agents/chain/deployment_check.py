@@ -10,14 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eth_utils import keccak
-
 from lilypad_agents.chain.bytecode import PROXY_SLOTS, forbidden_instructions
 from lilypad_agents.chain.codec import Call, to_bytes
 from lilypad_agents.chain.deployer import FACTORY_CODE, block_hash
 from lilypad_agents.chain.deployment_plan import CODE_BYTES_MOST, DeploymentParameters, PlannedContract, plan
 from lilypad_agents.chain.errors import DeploymentMismatch
 from lilypad_agents.chain.rpc import Rpc
+from lilypad_agents.protocol.ids import keccak256
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def code_problems(code: bytes, code_hash: str) -> list[str]:
     if not code:
         return ["there is no code"]
     problems = []
-    found = "0x" + keccak(code).hex()
+    found = "0x" + keccak256(code).hex()
     if found != code_hash:
         problems.append(f"its code has hash {found}, the book says {code_hash}")
     if len(code) > CODE_BYTES_MOST:

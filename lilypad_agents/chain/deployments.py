@@ -13,14 +13,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from eth_utils import keccak, to_checksum_address
-
 from lilypad_agents.chain.clock import ChainMoment
 from lilypad_agents.chain.codec import Call, to_bytes
 from lilypad_agents.chain.errors import ChainReset, DeploymentMismatch
 from lilypad_agents.chain.rpc import Rpc
 from lilypad_agents.chain.types import ChainId
 from lilypad_agents.errors import ConfigurationError
+from lilypad_agents.protocol.ids import checksummed, keccak256
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ class AddressBook:
                 contract=contract.name,
                 address=contract.address,
             )
-        found = keccak(code)
+        found = keccak256(code)
         if found != contract.code_hash:
             raise DeploymentMismatch(
                 f"The code of {contract.name} at {contract.address} has hash 0x{found.hex()}, "
@@ -136,7 +135,7 @@ def _contract(name: str, entry: Mapping[str, Any]) -> DeployedContract:
     transaction = entry.get("txHash")
     return DeployedContract(
         name=name,
-        address=to_checksum_address(entry["address"]),
+        address=checksummed(entry["address"]),
         block=int(entry["block"]),
         transaction_hash=_word(transaction) if transaction else None,
         code_hash=_word(entry["codeHash"]),

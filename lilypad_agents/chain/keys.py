@@ -6,6 +6,8 @@ it, and it never comes from an argument or the environment. An external signer i
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 import re
@@ -15,15 +17,16 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from coincurve import PrivateKey
-from eth_utils import keccak, to_checksum_address
 
 from lilypad_agents.chain.errors import KeyUnusable
 from lilypad_agents.chain.transaction import FeeMarketTransaction, SignedTransaction
 from lilypad_agents.chain.types import ChainId
+from lilypad_agents.protocol.ids import checksummed, keccak256
 
 TEST_MNEMONIC = "test test test test test test test test test test test junk"
 LOCAL_CHAINS = (ChainId(1337), ChainId(31337))
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+_HARDENED = 1 << 31
 _ALIAS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 
@@ -68,7 +71,7 @@ class LocalSigner:
         if len(secret.reveal()) != 32 or not 0 < int.from_bytes(secret.reveal(), "big") < _ORDER:
             raise KeyUnusable("The private key is not a number of the curve's range.")
         self._key = PrivateKey(secret.reveal())
-        self._address = to_checksum_address(keccak(self._key.public_key.format(compressed=False)[1:])[12:])
+        self._address = checksummed("0x" + keccak256(self._key.public_key.format(compressed=False)[1:])[12:].hex())
 
     @property
     def address(self) -> str:
@@ -130,10 +133,20 @@ def signer_from_test_mnemonic(index: int, chain_id: ChainId) -> LocalSigner:
         )
     if not 0 <= index < 2**31:
         raise KeyUnusable(f"There is no test account {index}.")
-    from eth_account.hdaccount import key_from_seed, seed_from_mnemonic
+    return LocalSigner(Secret(_derive(TEST_MNEMONIC, (44 | _HARDENED, 60 | _HARDENED, _HARDENED, 0, index))))
 
-    seed = seed_from_mnemonic(TEST_MNEMONIC, passphrase="")
-    return LocalSigner(Secret(bytes(key_from_seed(seed, f"m/44'/60'/0'/0/{index}"))))
+
+def _derive(mnemonic: str, path: tuple[int, ...]) -> bytes:
+    """The private key at `path` below a mnemonic without a passphrase. Source: BIP-39 and BIP-32."""
+    seed = hashlib.pbkdf2_hmac("sha512", mnemonic.encode(), b"mnemonic", 2048)
+    node = hmac.digest(b"Bitcoin seed", seed, "sha512")
+    for number in path:
+        key, chain = node[:32], node[32:]
+        parent = b"\0" + key if number & _HARDENED else PrivateKey(key).public_key.format()
+        node = hmac.digest(chain, parent + number.to_bytes(4, "big"), "sha512")
+        tweaked = (int.from_bytes(node[:32], "big") + int.from_bytes(key, "big")) % _ORDER
+        node = tweaked.to_bytes(32, "big") + node[32:]
+    return node[:32]
 
 
 def write_keystore(secret: Secret, path: Path, password: Secret) -> str:

@@ -3,21 +3,20 @@
 The cursor is a block number and its hash. Every advance first asks whether that block is still the chain's; if not, it
 walks back over stored checkpoints (each block that had a log, and each end of a range) to the last common one and
 deletes what came later. A range is fetched between two looks at its last block, which must agree, so that logs of two
-forks are never mixed, and is stored in one transaction with the cursor. Events only wake an agent; what to do is
+forks are never mixed, and is stored in one transaction with the cursor. While blocks keep coming, the look and the logs
+go in one request; cursors that follow another one take the head that it saw, and ask nothing when they are there. Events only wake an agent; what to do is
 decided from state, so `new_logs` that a crash swallowed are not missed: they stand in the table.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from eth_utils import keccak
-
-from lilypad_agents.chain.abi import Abi, DecodedEvent, Event, checksum
+from lilypad_agents.chain.abi import Abi, DecodedEvent, Event
 from lilypad_agents.chain.clock import ChainMoment
 from lilypad_agents.chain.codec import Call, quantity, to_bytes
 from lilypad_agents.chain.crash import NEVER, CrashPlan
@@ -26,6 +25,7 @@ from lilypad_agents.chain.errors import ChainReset, RpcError
 from lilypad_agents.chain.rpc import Rpc
 from lilypad_agents.chain.types import BlockRef, Notify, silent
 from lilypad_agents.errors import ChainUnreachable
+from lilypad_agents.protocol.ids import checksummed, keccak256
 
 _SCHEMA = (
     """
@@ -122,8 +122,12 @@ class LogCursor:
         config: CursorConfig | None = None,
         notify: Notify = silent,
         crash: CrashPlan = NEVER,
+        learn_time: Callable[[bytes, int], None] | None = None,
     ) -> None:
-        """`topics`: further positions (1 to 3) of the JSON-RPC topic filter, after the events' own at position 0."""
+        """`topics`: further positions (1 to 3) of the JSON-RPC topic filter, after the events' own at position 0.
+
+        `learn_time` hears hash and timestamp (unix seconds) of blocks with events, where the node tells them.
+        """
         self._database = database
         self._rpc = rpc
         self._config = config or CursorConfig()
@@ -133,20 +137,23 @@ class LogCursor:
         self._crash = crash
         self._events: dict[str, dict[bytes, Event]] = {}
         for source in sources:
-            self._events.setdefault(checksum(source.address), {}).update(source.by_topic())
+            self._events.setdefault(checksummed(source.address), {}).update(source.by_topic())
         topic0 = sorted({"0x" + topic.hex() for events in self._events.values() for topic in events})
         self._filter = {"address": sorted(self._events), "topics": [topic0, *topics]}
         self._span = self._config.first_span
         self._inconsistent = 0
         self._lock = threading.Lock()
         self._chain_checked = False
+        self._learn_time = learn_time
+        self._moving = False  # the last advance found new blocks
         database.migrate("chain_logs", _SCHEMA)
 
     # --- advancing -------------------------------------------------------------------------------------------------
 
-    def advance(self) -> Advance:
+    def advance(self, seen: ChainMoment | None = None) -> Advance:
         """Reads on from the cursor, for a bounded number of ranges; call again while not `caught_up`.
 
+        `seen`: the head as somebody saw it just now; the cursor reads up to there without looking for a newer one.
         Raises ChainReset (other genesis: nothing is touched), ChainUnreachable, WrongChain, RpcError (a node that
         keeps contradicting itself), AbiError (events that do not decode).
         """
@@ -154,13 +161,13 @@ class LogCursor:
             if not self._chain_checked:
                 self._check_chain()
             place = self._place()
-            head, still_there = self._look(place)
+            head, still_there, new = self._step(place, seen)
             removed: list[DecodedEvent] = []
             reorganisation = None
             if not still_there:
                 reorganisation, removed = self._walk_back(place, head)
             target = head.number - self._config.confirmations
-            new: list[DecodedEvent] = []
+            moved = head.number > place.number
             for _ in range(self._config.ranges_per_advance):
                 place = self._place()
                 if place.number >= target:
@@ -170,6 +177,7 @@ class LogCursor:
                     break
                 new += taken
             cursor = self._place().number
+            self._moving = moved and cursor >= target  # far behind, ranges are asked for by their span
             return Advance(tuple(new), tuple(removed), head, cursor, cursor >= target, reorganisation)
 
     def rescan(self, blocks: int) -> tuple[DecodedEvent, ...]:
@@ -188,7 +196,7 @@ class LogCursor:
         """Binds the cursor to chain id and genesis on first use; later refuses another genesis."""
         chain_id = self._rpc.chain_id()
         genesis = ChainMoment.parse(self._rpc.request("eth_getBlockByNumber", "0x0", False)).hash
-        wanted = keccak(text=repr((self._start, self._filter)))
+        wanted = keccak256(repr((self._start, self._filter)).encode())
         rows = self._database.query("SELECT * FROM chain_cursor WHERE name = ?", (self._name,))
         if rows and bytes(rows[0]["genesis"]) != genesis:
             stored = bytes(rows[0]["genesis"])
@@ -211,6 +219,42 @@ class LogCursor:
     def _place(self) -> _Place:
         row = self._database.query("SELECT number, hash FROM chain_cursor WHERE name = ?", (self._name,))[0]
         return _Place(row["number"], None if row["hash"] is None else bytes(row["hash"]))
+
+    def _step(self, place: _Place, seen: ChainMoment | None) -> tuple[ChainMoment, bool, list[DecodedEvent]]:
+        """The head, whether the cursor's block is still part of the chain, and what could be stored by the same request."""
+        if seen is not None and place.hash is not None:
+            if seen.hash == place.hash:
+                return seen, True, []
+            if seen.number > place.number and self._config.confirmations == 0 and seen.number - place.number <= self._span:
+                return self._leap(place, seen)
+        if seen is None and self._moving and place.hash is not None and self._config.confirmations == 0:
+            return self._leap(place, None)
+        return *self._look(place), []
+
+    def _leap(self, place: _Place, seen: ChainMoment | None) -> tuple[ChainMoment, bool, list[DecodedEvent]]:
+        """As `_look` and `_take_range` together, in one request. What does not fit together is left for those two.
+
+        The range ends at `seen`, or (None) at whatever is the head before and after its logs.
+        """
+        block: int | str = "latest" if seen is None else seen.number
+        scope = {
+            **self._filter,
+            "fromBlock": hex(place.number + 1),
+            "toBlock": block if isinstance(block, str) else hex(block),
+        }
+        looks = [_block(block)] if seen is None else []
+        outcomes = self._rpc.batch([*looks, Call("eth_getLogs", (scope,)), _block(block), _block(place.number)])
+        logs, after, ours = outcomes[-3:]
+        head = seen or ChainMoment.parse(_value(outcomes[0]))
+        if _hash(_value(ours)) != place.hash:  # looked at last: what is there now was there all the time
+            return (head, False, []) if seen is None else (*self._look(place), [])
+        fits = not isinstance(logs, Exception) and _hash(_value(after)) == head.hash
+        if not fits or not place.number < head.number <= place.number + self._span:
+            return head, True, []
+        fetched = self._consistent(head, place.number + 1, logs)
+        if fetched is None:
+            return head, True, []
+        return head, True, self._store(fetched[1], _Place(head.number, head.hash), advance=True)
 
     def _look(self, place: _Place) -> tuple[ChainMoment, bool]:
         """The head, and whether the cursor's block is still part of the chain; one request."""
@@ -278,6 +322,8 @@ class LogCursor:
             row = _row(log)
             if row["address"] not in self._events:
                 continue
+            if self._learn_time is not None and log.get("blockTimestamp") is not None:
+                self._learn_time(row["block_hash"], quantity(log["blockTimestamp"]))
             number, block_hash = row["block_number"], row["block_hash"]
             if not first <= number <= end.number or hashes.setdefault(number, block_hash) != block_hash:
                 return None
@@ -438,7 +484,7 @@ def _row(log: Any) -> dict[str, Any]:
             "block_hash": to_bytes(log["blockHash"]),
             "log_index": quantity(log["logIndex"]),
             "transaction_hash": to_bytes(log["transactionHash"]),
-            "address": checksum(log["address"]),
+            "address": checksummed(log["address"]),
             "topic0": topics[0] or b"",
             "topic1": topics[1],
             "topic2": topics[2],

@@ -15,8 +15,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from eth_utils import keccak, to_canonical_address
-
 from lilypad_agents.chain.abi import ErrorTable
 from lilypad_agents.chain.clock import ChainMoment
 from lilypad_agents.chain.crash import NEVER, CrashPlan
@@ -47,6 +45,7 @@ from lilypad_agents.chain.rpc import Rpc
 from lilypad_agents.chain.transaction import FeeMarketTransaction
 from lilypad_agents.chain.types import ChainId, Notify, Wei, silent
 from lilypad_agents.errors import ChainUnreachable, InsufficientFunds, LilypadError
+from lilypad_agents.protocol.ids import address_bytes, keccak256
 
 __all__ = ["ActionId", "Failed", "Mined", "Outbox", "OutboxConfig", "Pending", "PumpReport", "Receipt", "Status"]
 
@@ -120,7 +119,7 @@ class Outbox:
         """
         if key.startswith(_FILLER):
             raise ValueError("This prefix is the outbox's own.")
-        content = (b"" if to is None else to_canonical_address(to), bytes(data), Wei(value), gas, deadline)
+        content = (b"" if to is None else address_bytes(to), bytes(data), Wei(value), gas, deadline)
         self._crash.point("outbox.submit.before_commit")
         known = self._store.by_key(key)
         if known is None:
@@ -273,7 +272,7 @@ class Outbox:
         """Stores the receipts found; an action whose nonce is used without one is looked into."""
         self._crash.point("outbox.receipt_seen")
         lost = []
-        with self._store.transaction():
+        with self._store.transaction(durable=False):
             for action in waiting:
                 mined = [attempt for attempt in attempts[action.id] if attempt.hash in found]
                 if mined:
@@ -286,9 +285,11 @@ class Outbox:
 
     def _confirm(self, view: View) -> None:
         deep = self._store.to_confirm(view.head.number - self.config.confirmations)
+        if not deep:
+            return
         attempts = self._store.attempts(deep)
         errors = {action.id: self._mined_error(action, attempts[action.id], view) for action in deep}
-        with self._store.transaction():
+        with self._store.transaction(durable=False):
             for action in deep:
                 self._store.confirm(action, errors[action.id])
                 self._blocked.pop(action.key, None)
@@ -417,7 +418,7 @@ class Outbox:
             return
         filler = self._store.add_filler(
             f"{_FILLER}{gap}:{view.head.number}:{view.head.hash.hex()[:16]}",
-            to_canonical_address(self._signer.address),
+            address_bytes(self._signer.address),
             lambda action: self._sign(action, gap, _TRANSFER_GAS, fees, view),
         )
         self._notify("outbox_gap_filled", alert=True, nonce=gap, transaction="0x" + filler.hash.hex())
@@ -525,7 +526,7 @@ class Outbox:
             max_priority_fee=fees.tip,
             max_fee=fees.max_fee,
             gas=_TRANSFER_GAS if cancels else gas,
-            to=to_canonical_address(self._signer.address) if cancels else action.recipient,
+            to=address_bytes(self._signer.address) if cancels else action.recipient,
             value=Wei(0) if cancels else action.value,
             data=b"" if cancels else action.data,
         )
@@ -548,7 +549,7 @@ class Outbox:
         if not due:
             return
         for action, attempt in due:
-            if keccak(attempt.raw) != attempt.hash:
+            if keccak256(attempt.raw) != attempt.hash:
                 raise DatabaseCorrupt(f"The stored transaction of {action.key} does not have its stored hash.")
         self._crash.point("outbox.before_broadcast")
         refusals = self._chain.broadcast([attempt for _, attempt in due])

@@ -103,15 +103,19 @@ class Action:
 
 
 class OutboxStore:
-    """Reads and writes of one outbox; every write is durable before it returns."""
+    """Reads and writes of one outbox.
+
+    What cannot be had again is durable before a write returns: what is wanted, signed bytes, and what was given up. What
+    the chain tells again (receipts, how deep they are) survives a kill, and is asked for once more after a power cut.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         database.migrate("outbox", _SCHEMA)
 
-    def transaction(self) -> Any:
-        """A durable transaction that groups several writes."""
-        return self._database.transaction(durable=True)
+    def transaction(self, *, durable: bool = True) -> Any:
+        """A transaction that groups several writes; without `durable` only such as the chain tells again."""
+        return self._database.transaction(durable=durable)
 
     def meta(self, name: str) -> str | None:
         rows = self._database.query("SELECT value FROM outbox_meta WHERE name = ?", (name,))
@@ -253,18 +257,19 @@ class OutboxStore:
         """Records the receipt (a JSON-RPC object) of the attempt with `nonce`."""
         block = int(document["blockNumber"], 16)
         text = json.dumps(document, separators=(",", ":"))
-        self._update(action, state=State.INCLUDED.value, nonce=nonce, mined_block=block, receipt=text, confirmed=0)
+        values: dict[str, Any] = {"state": State.INCLUDED.value, "nonce": nonce, "mined_block": block, "receipt": text}
+        self._update(action, durable=False, confirmed=0, **values)
 
     def confirm(self, action: Action, error: dict[str, Any] | None) -> None:
         """Marks a receipt as deep enough to act on, with the error it stands for."""
-        self._update(action, confirmed=1, error=json.dumps(error) if error else None)
+        self._update(action, durable=False, confirmed=1, error=json.dumps(error) if error else None)
 
     def finish_below(self, block: int) -> int:
         """Closes confirmed actions mined at or below `block` and forgets their signed bytes; returns how many."""
         chosen = "state = 'included' AND confirmed = 1 AND mined_block <= ?"
         if not self._database.query(f"SELECT 1 FROM outbox_action WHERE {chosen} LIMIT 1", (block,)):
             return 0
-        with self.transaction() as sql:
+        with self._database.transaction(durable=False) as sql:
             sql.execute(
                 f"DELETE FROM outbox_attempt WHERE action IN (SELECT id FROM outbox_action WHERE {chosen})", (block,)
             )
@@ -311,9 +316,9 @@ class OutboxStore:
                 (keep,),
             )
 
-    def _update(self, action: Action, **columns: Any) -> None:
+    def _update(self, action: Action, *, durable: bool = True, **columns: Any) -> None:
         assignments = ", ".join(f"{name} = ?" for name in columns)
-        with self.transaction() as sql:
+        with self._database.transaction(durable=durable) as sql:
             sql.execute(f"UPDATE outbox_action SET {assignments} WHERE id = ?", (*columns.values(), action.id))
 
 

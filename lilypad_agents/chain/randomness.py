@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import rlp
-from eth_utils import keccak
-
 from lilypad_agents.chain.clock import ChainMoment
 from lilypad_agents.chain.codec import Call, quantity, to_bytes
 from lilypad_agents.chain.errors import ContractReverted, RpcError
+from lilypad_agents.chain.rlp_encoding import encode
 from lilypad_agents.chain.rpc import Rpc
 from lilypad_agents.chain.types import ChainId
 from lilypad_agents.errors import LilypadError
+from lilypad_agents.protocol.ids import keccak256
 
 _HISTORY = "0x0000F90827F1C53a10cb7A02335B175320002935"
 _WORDS = ("parentHash", "sha3Uncles", "miner", "stateRoot", "transactionsRoot", "receiptsRoot", "logsBloom")
@@ -49,12 +48,12 @@ def header_of(block: Mapping[str, Any]) -> bytes:
     fields += [_shortest(block[name]) for name in _NUMBERS]
     fields += [to_bytes(block[name]) for name in ("extraData", "mixHash", "nonce")]
     fields += [(_shortest if number else to_bytes)(block[name]) for name, number in _LATER if name in block]
-    header = bytes(rlp.encode(fields))
-    if keccak(header) != to_bytes(block["hash"]):
+    header = encode(fields)
+    if keccak256(header) != to_bytes(block["hash"]):
         raise HeaderUnknown(
-            f"The header of block {quantity(block['number'])} hashes to 0x{keccak(header).hex()}, not to {block['hash']}.",
+            f"The header of block {quantity(block['number'])} hashes to 0x{keccak256(header).hex()}, not to {block['hash']}.",
             number=quantity(block["number"]),
-            found="0x" + keccak(header).hex(),
+            found="0x" + keccak256(header).hex(),
             needed=block["hash"],
         )
     return header

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import rlp
-from eth_utils import keccak
-
+from lilypad_agents.chain.rlp_encoding import encode
 from lilypad_agents.chain.types import ChainId, Wei
+from lilypad_agents.protocol.ids import keccak256
 
 _TYPE = b"\x02"
 
@@ -40,14 +39,14 @@ class FeeMarketTransaction:
 
     def digest(self) -> bytes:
         """The 32 bytes to sign. Source: EIP-1559."""
-        return keccak(_TYPE + rlp.encode(self._fields()))
+        return keccak256(_TYPE + encode(self._fields()))
 
     def assemble(self, signature: bytes) -> SignedTransaction:
         """With a 65-byte signature r || s || v (v is 27/28 or 0/1)."""
         r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
         parity = signature[64] - 27 if signature[64] >= 27 else signature[64]
-        raw = _TYPE + rlp.encode([*self._fields(), parity, r, s])
-        return SignedTransaction(raw=raw, hash=keccak(raw))
+        raw = _TYPE + encode([*self._fields(), parity, r, s])
+        return SignedTransaction(raw=raw, hash=keccak256(raw))
 
 
 @dataclass(frozen=True)

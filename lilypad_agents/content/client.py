@@ -3,8 +3,7 @@
 A fetch takes what the local store has, then one source after the other: the whole tree as a CAR while nothing of it is
 here, single blocks afterwards. Every block is verified before it counts, so sources can be mixed freely, a broken
 transfer goes on where it stopped, and a source that sends wrong bytes is asked no more. The time limit is a hard one,
-whatever a source does. The asynchronous functions run in the caller's loop, the `_blocking` ones in a loop of their
-own (call those from a thread or from synchronous code).
+whatever a source does. For synchronous callers: `content.sources`.
 """
 
 from __future__ import annotations
@@ -15,9 +14,8 @@ import functools
 import hashlib
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import httpx
 
@@ -27,26 +25,15 @@ from lilypad_agents.content.cid import Cid
 from lilypad_agents.content.errors import BlockMismatch, InvalidCar, PushRefused
 from lilypad_agents.content.limits import MAX_BLOCK_BYTES, Limits
 from lilypad_agents.content.reader import TreeSummary, check_tree
+from lilypad_agents.content.sources import DEFAULT_SECONDS, OnProgress, Sign, Source
 from lilypad_agents.content.transfer import DagProgress, take_block
 from lilypad_agents.errors import ContentUnavailable
 
 CAR_MEDIA = "application/vnd.ipld.car"
 RAW_MEDIA = "application/vnd.ipld.raw"
-DEFAULT_SECONDS = 120.0
 _STEP_TIMEOUT = httpx.Timeout(20.0, connect=10.0)
 _ANSWER_BYTES = 4096
 _READ_BYTES = 1 << 18
-
-Sign = Callable[[httpx.Request], None]
-OnProgress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A trustless gateway: `base_url` up to, not including, `/ipfs/`; `sign` adds headers to a request, if needed."""
-
-    base_url: str
-    sign: Sign | None = None
 
 
 async def fetch(
@@ -74,19 +61,6 @@ async def fetch(
     return await asyncio.to_thread(check_tree, store, root, limits)
 
 
-def fetch_blocking(
-    store: Store,
-    root: Cid,
-    sources: Sequence[Source],
-    *,
-    limits: Limits = Limits(),
-    seconds: float = DEFAULT_SECONDS,
-    on_progress: OnProgress | None = None,
-) -> TreeSummary:
-    """`fetch` for synchronous callers."""
-    return asyncio.run(fetch(store, root, sources, limits=limits, seconds=seconds, on_progress=on_progress))
-
-
 async def push(
     store: BlockSource,
     root: Cid,
@@ -108,13 +82,6 @@ async def push(
         raise PushRefused("the upload did not end in time", url=base_url, seconds=seconds) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise PushRefused(f"the upload failed: {_cause(error)}", url=base_url) from error
-
-
-def push_blocking(
-    store: BlockSource, root: Cid, base_url: str, *, sign: Sign | None = None, seconds: float = DEFAULT_SECONDS
-) -> None:
-    """`push` for synchronous callers."""
-    asyncio.run(push(store, root, base_url, sign=sign, seconds=seconds))
 
 
 class _SourceFailed(Exception):

@@ -1,23 +1,24 @@
 """The default store: one file per block in a folder of this machine, safe for several processes at once.
 
     blocks/<2 letters>/<cid>      the bytes; the letters are the last but one two of the CID, so 1024 shards
-    pins/<hash of name>/<cid>     one JSON object: name, root, expiry in unix seconds or null
+    pins/<hash of name>/<cid>     one JSON object: name, root, expiry in unix seconds or null, blocks of a small DAG
+    boot                          the start of the system under which the blocks of all pins were found or restored
     tmp/<random>                  files being written; renamed into place, or left by a kill and collected later
     lock                          shared by writers, exclusive for the moments in which something is deleted
 
 A block becomes visible by one rename, so there are no half files, whatever happens. Blocks are not flushed one by one:
-`pin` flushes the whole DAG and then the pin, so what is pinned survives a power cut. Reads verify the hash and drop a
-file that lost its bytes, which makes it a missing block that can be fetched again.
+`pin` flushes the whole DAG and then the pin, so what is pinned survives a power cut. The record of a small DAG carries its
+blocks and is flushed instead; after the system was started anew, blocks that were lost are restored from the records.
+Reads verify the hash and drop a file that lost its bytes, which makes it a missing block that can be fetched again.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -32,30 +33,16 @@ from lilypad_agents.content.errors import (
     BlockPinned,
     InvalidBlock,
     InvalidCid,
-    InvalidPin,
     LimitExceeded,
     StoreFull,
 )
 from lilypad_agents.content.limits import MAX_BLOCK_BYTES
+from lilypad_agents.content.pins import MOST_CARRIED, Pin, PinRecord
 
 DEFAULT_GRACE_SECONDS = 3600
-_MAX_PIN_NAME = 200
 _SWEEP_BATCH = 64
 # File times come from a coarser clock than `time.time()`; a block touched after the cut-off must never look older.
 _CLOCK_GRAIN_SECONDS = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Pin:
-    """A reason to keep the DAG of `root`; `expires_at` in unix seconds, None for never."""
-
-    name: str
-    root: Cid
-    expires_at: int | None
-
-    def expired(self, now: int) -> bool:
-        """Whether the pin no longer keeps anything at `now` (unix seconds); at its very expiry it does not."""
-        return self.expires_at is not None and self.expires_at <= now
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +70,8 @@ class LocalStore:
         self._durable = durable
         for folder in (self._root, self._blocks, self._pins, self._temporary):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if durable:
+            self._restore()
 
     def put(self, cid: Cid, data: bytes) -> None:
         """Keep a block, or mark it as used again when it is here.
@@ -129,15 +118,16 @@ class LocalStore:
         StoreFull; the earlier pin of that name and root then stays as it was.
         """
         pin = Pin(name, root, expires_at)
-        _check_pin(pin)
-        earlier = _read_pin(self._pin_path(pin.name, root))
+        pin.check()
+        earlier = _read_record(self._pin_path(pin.name, root))
+        carried = {} if earlier is None or earlier.pin.name != name else earlier.blocks
         # First the pin, then the blocks: a collection that started before the pin was visible sees every block that
         # is touched from now on as fresh, and one that starts later sees the pin. No order of steps loses a block.
-        self._write_pin(pin)
+        self._write_record(PinRecord(pin, carried), flush=self._durable and earlier is not None)
         try:
-            self._keep_blocks(pin)
+            self._keep_blocks(pin, carried, new=earlier is None)
         except BaseException:
-            self._restore_pin(pin, earlier)
+            self._put_back(pin, earlier)
             raise
 
     def unpin(self, name: str, root: Cid | None = None) -> None:
@@ -152,9 +142,9 @@ class LocalStore:
         folders = [self._pin_path(name, None)] if name is not None else _entries(self._pins)
         for folder in folders:
             for path in _entries(folder):
-                pin = _read_pin(path)
-                if pin is not None:
-                    yield pin
+                record = _read_record(path)
+                if record is not None:
+                    yield record.pin
 
     def delete(self, cid: Cid) -> None:
         """Remove one block now, if it is here. Walks every pinned DAG first and keeps writers waiting meanwhile.
@@ -237,30 +227,56 @@ class LocalStore:
 
     # -- pins
 
-    def _write_pin(self, pin: Pin) -> None:
-        record = {"name": pin.name, "root": str(pin.root), "expires_at": pin.expires_at}
+    def _write_record(self, record: PinRecord, *, flush: bool) -> None:
+        """`flush` before the rename: an earlier record must not give way to one that a power cut empties."""
         with self._lock(fcntl.LOCK_SH):
-            # Flushed before it is renamed: an earlier record must not give way to one that a power cut empties.
-            self._write(self._pin_path(pin.name, pin.root), json.dumps(record).encode(), flush=self._durable)
+            self._write(self._pin_path(record.pin.name, record.pin.root), record.to_bytes(), flush=flush)
 
-    def _restore_pin(self, pin: Pin, earlier: Pin | None) -> None:
+    def _put_back(self, pin: Pin, earlier: PinRecord | None) -> None:
         if earlier is None:
             self.unpin(pin.name, pin.root)
         else:
-            self._write_pin(earlier)
+            self._write_record(earlier, flush=self._durable)
 
-    def _keep_blocks(self, pin: Pin) -> None:
-        """Touch every block of the DAG; when durable, flush the blocks and the folders that name them and the pin."""
-        folders = {self._blocks, self._pins, self._pin_path(pin.name, None)}
+    def _keep_blocks(self, pin: Pin, carried: Mapping[Cid, bytes], *, new: bool) -> None:
+        """Touch every block of the DAG; when durable, flush them or a record that carries them, and the pin's folders."""
+        blocks: dict[Cid, bytes] = {}
+        paths, size = [], 0
         for cid in iter_dag(self.get, pin.root):
             path = self._path(cid)
             self._touch(cid, path)
-            if self._durable:
-                _flush(path)
-                folders.add(path.parent)
-        if self._durable:
-            for folder in folders:
-                _flush(folder)
+            paths.append(path)
+            if self._durable and not carried and size <= MOST_CARRIED:
+                blocks[cid] = self.get(cid)
+                size += len(blocks[cid])
+        if not self._durable:
+            return
+        folders = {self._pin_path(pin.name, None), *((self._pins,) if new else ())}
+        if not carried:
+            small = size <= MOST_CARRIED
+            if not small:
+                for path in paths:
+                    _flush(path)
+                folders |= {self._blocks, *(path.parent for path in paths)}
+            self._write_record(PinRecord(pin, blocks if small else {}), flush=True)
+        for folder in folders:
+            _flush(folder)
+
+    def _restore(self) -> None:
+        """After a start of the system, which may have followed a power cut: what small pins promised is put back."""
+        mark, boot = self._root / "boot", _boot()
+        if boot and _read(mark) == boot:
+            return
+        records = (_read_record(path) for folder in _entries(self._pins) for path in _entries(folder))
+        try:
+            for record in records:
+                for cid, data in (() if record is None else record.blocks.items()):
+                    if _read(self._path(cid)) != data:
+                        self.put(cid, data)
+            with self._lock(fcntl.LOCK_SH):
+                self._write(mark, boot)
+        except StoreFull:
+            return  # the next start tries again; what is missing can be fetched meanwhile
 
     def _touch(self, cid: Cid, path: Path) -> None:
         with self._lock(fcntl.LOCK_SH):
@@ -277,7 +293,8 @@ class LocalStore:
             if pin.expired(now):
                 with self._lock(fcntl.LOCK_EX):
                     path = self._pin_path(pin.name, pin.root)
-                    if _read_pin(path) == pin:
+                    found = _read_record(path)
+                    if found is not None and found.pin == pin:
                         path.unlink(missing_ok=True)
                         dropped += 1
         return dropped
@@ -356,25 +373,18 @@ def _read_up_to(descriptor: int, size: int) -> bytes:
     return data
 
 
-def _check_pin(pin: Pin) -> None:
-    if not isinstance(pin.name, str) or not 0 < len(pin.name) <= _MAX_PIN_NAME or not pin.name.isprintable():
-        raise InvalidPin(f"a pin needs a printable name of 1 to {_MAX_PIN_NAME} characters", name=ascii(pin.name)[:80])
-    if pin.expires_at is not None and (type(pin.expires_at) is not int or pin.expires_at < 0):
-        raise InvalidPin("a pin expires at a whole number of unix seconds, or never", expires_at=str(pin.expires_at))
-
-
-def _read_pin(path: Path) -> Pin | None:
-    """The pin in a file, None when it is gone. One that cannot be read keeps its root: losing data is worse."""
+def _read_record(path: Path) -> PinRecord | None:
+    """The record in a file, None when it is gone."""
     data, root = _read(path), _cid_of(path)
-    if data is None or root is None:
-        return None
+    return None if data is None or root is None else PinRecord.parse(data, root, path.parent.name)
+
+
+def _boot() -> bytes:
+    """What tells one start of the system from another; empty where the system does not say."""
     try:
-        record = json.loads(data)
-        pin = Pin(record["name"], root, record["expires_at"])
-        _check_pin(pin)
-    except (ValueError, KeyError, TypeError, InvalidPin):
-        return Pin(f"unreadable record {path.parent.name}", root, None)
-    return pin
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes()
+    except OSError:
+        return b""
 
 
 def _cid_of(path: Path) -> Cid | None:

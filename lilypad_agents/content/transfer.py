@@ -6,7 +6,6 @@ the CID of a stranger's private block could name it below a root of his own, and
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterable, Iterable
 
 from lilypad_agents.content.blocks import BlockSink, BlockSource, Store
@@ -145,6 +144,8 @@ def import_car(chunks: Iterable[bytes], store: Store, root: Cid, limits: Limits)
 
 async def import_car_async(chunks: AsyncIterable[bytes], store: Store, root: Cid, limits: Limits) -> TreeSummary:
     """`import_car` for a stream such as the body of a request; hashing and writing happen in a thread."""
+    import asyncio
+
     job = CarImport(store, root, limits)
     async for chunk in chunks:
         await asyncio.to_thread(job.feed, chunk)

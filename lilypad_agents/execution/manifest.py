@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lilypad_agents.execution.arguments import Template
@@ -194,6 +194,7 @@ class Manifest:
     parent: str | None
     examples: tuple[Example, ...]
     is_source: bool = False
+    _digest: bytes = field(default=b"", init=False, repr=False, compare=False)
 
     @property
     def canonical(self) -> bytes:
@@ -203,7 +204,9 @@ class Manifest:
     @property
     def digest(self) -> bytes:
         """sha256 of the canonical bytes, 32 bytes: the manifest digest of the module terms."""
-        return hashlib.sha256(self.canonical).digest()
+        if not self._digest:  # asked for several times a job, a third of a millisecond each
+            object.__setattr__(self, "_digest", hashlib.sha256(self.canonical).digest())
+        return self._digest
 
     def run_limits(self) -> Limits:
         """The engine's limits of one run: declared limits, memory = resources.ramMib, /tmp = resources.diskMib."""

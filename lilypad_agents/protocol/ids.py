@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import NewType
 
-from eth_utils import keccak, to_checksum_address
+from sha3 import keccak_256
 
 Address = NewType("Address", str)  # EIP-55 form
 Bytes32 = NewType("Bytes32", bytes)
@@ -34,12 +34,22 @@ def checksummed(address: str) -> Address:
 
 @lru_cache(maxsize=65_536)
 def _checksummed(address: str) -> Address:
-    return Address(to_checksum_address(address))
+    digits = address[2:].lower()
+    marks = keccak_256(digits.encode()).hexdigest()
+    return Address("0x" + "".join(d.upper() if mark > "7" else d for d, mark in zip(digits, marks)))
 
 
 def is_checksummed(address: str) -> bool:
     """Whether this is an address, in EIP-55 form."""
     return _ADDRESS.fullmatch(address) is not None and _checksummed(address) == address
+
+
+def address_bytes(address: str) -> bytes:
+    """The 20 bytes of an address in EIP-55 form or in one case. Raises ValueError, also for a wrong checksum."""
+    found = checksummed(address)
+    if address not in (found, found.lower()) and address[2:] != found[2:].upper():
+        raise ValueError("the capitals of an address are not those of its checksum")
+    return bytes.fromhex(found[2:])
 
 
 def address_word(address: str) -> int:
@@ -59,4 +69,4 @@ def hex_of(value: bytes) -> str:
 
 
 def keccak256(data: bytes) -> Bytes32:
-    return Bytes32(keccak(data))
+    return Bytes32(keccak_256(data).digest())

@@ -16,8 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from eth_abi import encode
-
+from lilypad_agents.protocol.abi_codec import encode
 from lilypad_agents.protocol.errors import FieldInvalid
 from lilypad_agents.protocol.ids import NOBODY, ZERO, Address, Bytes32, DealId, ResultDigest, keccak256
 from lilypad_agents.protocol.lifecycle import DisputeKind, Verdict

@@ -137,13 +137,16 @@ class FaultProxy:
             return {"jsonrpc": "2.0", "id": request["id"], "result": hex(self.chain_id)}
         if self.lag_blocks and method == "eth_blockNumber":
             return {"jsonrpc": "2.0", "id": request["id"], "result": hex(shown)}
+        if self.lag_blocks and method == "eth_getLogs" and params[0].get("toBlock") == "latest":
+            request = {**request, "params": [{**params[0], "toBlock": hex(shown)}]}
         if self.lag_blocks and method == "eth_getBlockByNumber":
             if params[0] == "latest":
                 request = {**request, "params": [hex(shown), *params[1:]]}
             elif params[0].startswith("0x") and int(params[0], 16) > shown:
                 return {"jsonrpc": "2.0", "id": request["id"], "result": None}
         if method == "eth_getLogs" and self.max_log_range is not None and "fromBlock" in params[0]:
-            if int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) + 1 > self.max_log_range:
+            last = self._head() if params[0]["toBlock"] == "latest" else int(params[0]["toBlock"], 16)
+            if last - int(params[0]["fromBlock"], 16) + 1 > self.max_log_range:
                 error = {"code": -32005, "message": "query exceeds max block range"}
                 return {"jsonrpc": "2.0", "id": request["id"], "error": error}
         answer = self._upstream(request)

@@ -92,7 +92,8 @@ class ScriptedChain:
         if "blockHash" in wanted:
             chosen = [block for block in self.blocks if "0x" + block.hash.hex() == wanted["blockHash"]]
         else:
-            chosen = self.blocks[int(wanted["fromBlock"], 16) : int(wanted["toBlock"], 16) + 1]
+            last = len(self.blocks) - 1 if wanted["toBlock"] == "latest" else int(wanted["toBlock"], 16)
+            chosen = self.blocks[int(wanted["fromBlock"], 16) : last + 1]
         topics = set(wanted["topics"][0])
         return [
             log

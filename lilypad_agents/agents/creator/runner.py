@@ -44,7 +44,7 @@ from lilypad_agents.agents.runtime.disputes import Dispute
 from lilypad_agents.agents.runtime.http_signature import sign
 from lilypad_agents.chain.errors import ContractReverted
 from lilypad_agents.content.cid import Cid
-from lilypad_agents.content.client import Source, fetch_blocking
+from lilypad_agents.content.sources import Source, fetch_blocking
 from lilypad_agents.content.reader import read_file
 from lilypad_agents.errors import ChainUnreachable, ContentUnavailable, LilypadError
 from lilypad_agents.execution.inputs import parse_inputs

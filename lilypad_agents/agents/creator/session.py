@@ -31,7 +31,7 @@ from lilypad_agents.chain.outbox import OutboxConfig
 from lilypad_agents.chain.rpc import Rpc, RpcConfig
 from lilypad_agents.chain.types import ChainId, Notify, Wei, silent
 from lilypad_agents.content.cid import Cid
-from lilypad_agents.content.client import Source, fetch_blocking
+from lilypad_agents.content.sources import Source, fetch_blocking
 from lilypad_agents.content.errors import BlockMismatch, BlockMissing, InvalidBlock
 from lilypad_agents.content.limits import Limits
 from lilypad_agents.content.store import LocalStore

@@ -111,7 +111,7 @@ def assemble(
         last_call_s=int(panels.mediation.call("lastCall")),
         crash=crash,
     )
-    loop = AgentLoop(context, agent)
+    loop = AgentLoop(context, agent, busy_pause_s=settings.poll_interval_s)  # its deadlines are minutes; deals are not its own
     loops.append(loop)
     return agent, loop
 

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-import httpx
-
 from lilypad_agents.agents.provider.openings import OpeningReader
 from lilypad_agents.agents.provider.registry import MODULES, Registry
 from lilypad_agents.agents.runtime import http_signature
@@ -23,7 +21,7 @@ from lilypad_agents.agents.solver.wire import MessageKind
 from lilypad_agents.chain.errors import ContractReverted
 from lilypad_agents.content.blocks import Store
 from lilypad_agents.content.cid import Cid
-from lilypad_agents.content.client import Source, fetch_blocking
+from lilypad_agents.content.sources import Source, fetch_blocking
 from lilypad_agents.content.limits import Limits
 from lilypad_agents.errors import ContentUnavailable, LilypadError
 from lilypad_agents.protocol.deal import Deal
@@ -99,7 +97,7 @@ class Sources:
             self._solvers.remove(solver)
             self._solvers.append(solver)
 
-    def _sign(self, request: httpx.Request) -> None:
+    def _sign(self, request: http_signature.Signable) -> None:
         http_signature.sign(request, self._context.signer, int(time.time()))
 
     def _endpoints(self, provider: Address | None) -> list[str]:

@@ -125,9 +125,9 @@ class ProviderAgent:
         self._follow(observation)
         self.agreements.take(notes, self.workshop.jobs.get)
         self.actor.settle_outcomes(observation.advance.cursor)
-        if self.registry is not None and self.registry.follow():
+        if self.registry is not None and self.registry.follow(observation.head):
             self._templates = None
-        if self.lists is not None and self.lists.follow():
+        if self.lists is not None and self.lists.follow(observation.head):
             self._templates = None
         self.seeds.look(self.entries.values())
         self.disputes.look(self._with_kept(), self.seeds.lottery)

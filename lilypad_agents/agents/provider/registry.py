@@ -7,6 +7,7 @@ from typing import Any
 from lilypad_agents.agents.provider.offers import KnownModule
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.chain.abi import DecodedEvent
+from lilypad_agents.chain.clock import ChainMoment
 from lilypad_agents.chain.logs import CursorConfig, EventSource, LogCursor
 from lilypad_agents.protocol.errors import FieldInvalid
 from lilypad_agents.protocol.ids import VersionId
@@ -34,11 +35,14 @@ class Registry:
             )
         self._loaded = False
 
-    def follow(self) -> bool:
-        """Reads new publications; True when there were any. Raises as LogCursor.advance does."""
+    def follow(self, head: ChainMoment | None = None) -> bool:
+        """Reads new publications, to `head` where the caller saw it; True when there were any.
+
+        Raises as LogCursor.advance does.
+        """
         if self._cursor is None:
             return False
-        advance = self._cursor.advance()
+        advance = self._cursor.advance(head)
         if not self._loaded or advance.reorganisation is not None:
             self.known = {}
             self._take(self._cursor.events("VersionPublished"))

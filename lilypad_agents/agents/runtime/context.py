@@ -79,8 +79,9 @@ class BlockTimes:
         self._rpc = rpc
         self._known: OrderedDict[bytes, int] = OrderedDict()
 
-    def learn(self, moment: ChainMoment) -> None:
-        self._known[moment.hash] = moment.timestamp
+    def learn(self, block_hash: bytes, timestamp: int) -> None:
+        """`timestamp`: of the block, unix seconds."""
+        self._known[block_hash] = timestamp
         while len(self._known) > _KEPT_TIMES:
             self._known.popitem(last=False)
 
@@ -94,7 +95,7 @@ class BlockTimes:
             if isinstance(answer, Exception):
                 raise answer
             moment = ChainMoment.parse(answer)
-            self.learn(moment)
+            self.learn(moment.hash, moment.timestamp)
             found[moment.hash] = moment.timestamp
         return found
 
@@ -238,6 +239,7 @@ def _assemble(
         )
         read = [contracts.core, contracts.resolver, *(contracts[name] for name in (MEDIATION,) if name in contracts)]
         sources = [EventSource(contract.address, contract.abi) for contract in read]
+        times = BlockTimes(rpc)
         cursor = LogCursor(
             database,
             rpc,
@@ -246,8 +248,8 @@ def _assemble(
             config=CursorConfig(confirmations=settings.confirmations),
             notify=log,
             crash=crash,
+            learn_time=times.learn,
         )
-        times = BlockTimes(rpc)
         deals = DealBook(database, cursor, None if all_deals else Address(signer.address), times, log)
         return AgentContext(
             settings=settings,

@@ -15,11 +15,9 @@ import re
 import secrets
 import threading
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
-
-import httpx
 
 from lilypad_agents.agents.runtime.errors import (
     RequestElsewhere,
@@ -59,6 +57,32 @@ class DigestSigner(Protocol):
     def sign_digest(self, digest: bytes) -> bytes: ...
 
 
+class Place(Protocol):
+    """`raw_path`: path and query as sent."""
+
+    @property
+    def scheme(self) -> str: ...
+
+    @property
+    def raw_path(self) -> bytes: ...
+
+
+class Signable(Protocol):
+    """A request before it is sent, of `agents.runtime.exchange` or of httpx; `headers` are found by lower-case name."""
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def url(self) -> Place: ...
+
+    @property
+    def headers(self) -> MutableMapping[str, str]: ...
+
+    @property
+    def content(self) -> bytes: ...
+
+
 @dataclass(frozen=True)
 class Signed:
     """Who signed a request and when; `digest` is the sha-256 (32 bytes) that the body must have."""
@@ -72,14 +96,14 @@ class Signed:
 # ---- signing
 
 
-def sign(request: httpx.Request, signer: DigestSigner, created: int, nonce: str | None = None) -> None:
+def sign(request: Signable, signer: DigestSigner, created: int, nonce: str | None = None) -> None:
     """Adds Content-Digest (unless there), Signature-Input and Signature. `created`: unix seconds.
 
     The body must be known (`request.content`), or the request carry its Content-Digest: a stream cannot be read twice.
     """
     headers = request.headers
     if "content-digest" not in headers:
-        headers["Content-Digest"] = content_digest(request.content)
+        headers["content-digest"] = content_digest(request.content)
     raw_path, _, query = request.url.raw_path.decode("ascii").partition("?")
     covered = [*_REQUIRED, *(name for name in _OPTIONAL if name in headers)]
     parameters = _parameters(covered, created, nonce or secrets.token_urlsafe(18), signer.address)
@@ -93,8 +117,8 @@ def sign(request: httpx.Request, signer: DigestSigner, created: int, nonce: str 
         parameters=parameters,
     )
     signature = signer.sign_digest(personal_digest(base))
-    headers["Signature-Input"] = f"{LABEL}={parameters}"
-    headers["Signature"] = f"{LABEL}=:{base64.b64encode(signature).decode()}:"
+    headers["signature-input"] = f"{LABEL}={parameters}"
+    headers["signature"] = f"{LABEL}=:{base64.b64encode(signature).decode()}:"
 
 
 def content_digest(body: bytes) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lilypad_agents.chain.abi import DecodedEvent
+from lilypad_agents.chain.clock import ChainMoment
 from lilypad_agents.chain.logs import CursorConfig, EventSource, LogCursor
 from lilypad_agents.errors import ConfigurationError
 from lilypad_agents.protocol.ids import ZERO, Address, VersionId, checksummed, hex_of, keccak256
@@ -135,9 +136,9 @@ class TrustedLists:
         self._states: Mapping[bytes, ListState] = {}
         self._loaded = False
 
-    def follow(self) -> bool:
-        """Reads on; True when anything changed. Raises as LogCursor.advance does."""
-        advance = self._cursor.advance()
+    def follow(self, head: ChainMoment | None = None) -> bool:
+        """Reads on, to `head` where the caller saw it; True when anything changed. Raises as LogCursor.advance does."""
+        advance = self._cursor.advance(head)
         if self._loaded and advance.reorganisation is None and not advance.new_logs:
             return False
         self._states = replay(self._cursor.events())

@@ -1,7 +1,8 @@
 """The loop of an agent: observe, decide, act, again and again, level-triggered.
 
 A cycle reads new events, lets the agent decide and act on state, and moves the outbox one step. Events, requests and
-signals only wake it. It looks often while something happens and seldom when nothing does. An error ends a cycle, never
+signals only wake it. It looks often while something happens and seldom when nothing does, and rests as long as it worked:
+the more there is, the more a cycle takes at once, and the less the looking costs for each. An error ends a cycle, never
 the agent, unless going on would be wrong (another chain, other code, a damaged database).
 """
 
@@ -29,6 +30,7 @@ from lilypad_agents.errors import ChainUnreachable, LilypadError
 
 _FATAL = (ChainReset, DatabaseCorrupt, DatabaseTooNew)
 _BUSY_PAUSE_S = 0.03
+_LONGEST_REST_S = 0.25
 _FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.25, 2.0
 _FINALITY_BLOCKS = 64
 _PRUNE_EVERY_BLOCKS = 512
@@ -59,9 +61,19 @@ class Agent(Protocol):
 class AgentLoop:
     """Runs one agent in one process. `wake` may be called by any thread."""
 
-    def __init__(self, context: AgentContext, agent: Agent, *, random_source: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        context: AgentContext,
+        agent: Agent,
+        *,
+        busy_pause_s: float = _BUSY_PAUSE_S,
+        random_source: random.Random | None = None,
+    ) -> None:
+        """`busy_pause_s`: shortest pause between two looks at the chain that nobody asked for."""
         self.context = context
         self.agent = agent
+        self._busy_pause_s = self._calm = busy_pause_s
+        self._rest_s = 0.0
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._random = random_source or random.Random()
@@ -115,7 +127,8 @@ class AgentLoop:
         try:
             while not self.stopping:
                 pause = self.guarded_cycle()
-                if self._wake.wait(pause):
+                self._stopping.wait(self._rest_s)
+                if self._wake.wait(max(0.0, pause - self._rest_s)):
                     self._wake.clear()
         finally:
             self._end(server, restore)
@@ -136,7 +149,9 @@ class AgentLoop:
             pause = self._after_failure(error)
         finally:
             health.beat()
-            health.cycle_seconds.set(time.monotonic() - started)
+            spent = time.monotonic() - started
+            self._rest_s = min(_LONGEST_REST_S, spent)
+            health.cycle_seconds.set(spent)
             with self._done:
                 self._cycles += 1
                 self._running = False
@@ -150,7 +165,7 @@ class AgentLoop:
         context = self.context
         advance = context.cursor.advance()
         context.head = advance.head
-        context.times.learn(advance.head)
+        context.times.learn(advance.head.hash, advance.head.timestamp)
         context.health.head.set(advance.head.number)
         changed = context.deals.follow(reorganised=advance.reorganisation is not None)
         if advance.caught_up and advance.head.number - self._reconciled_at >= context.settings.reconcile_blocks:
@@ -187,10 +202,8 @@ class AgentLoop:
 
     def _pause(self, busy: bool) -> float:
         longest = self.context.settings.poll_interval_s
-        self._calm = _BUSY_PAUSE_S if busy else min(longest, self._calm * 2)
+        self._calm = self._busy_pause_s if busy else min(longest, self._calm * 2)
         return min(longest, self._calm)
-
-    _calm = _BUSY_PAUSE_S
 
     def _after_failure(self, error: Exception) -> float:
         """Logs, reports and returns the pause: longer each time, with jitter."""

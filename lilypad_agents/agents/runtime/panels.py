@@ -88,7 +88,7 @@ class Panels:
         """Reads new events up to `head`, once for each; True when there were any. Raises as LogCursor.advance does."""
         if head.hash == self._head:
             return False
-        advance = self.cursor.advance()
+        advance = self.cursor.advance(head)
         self.place = advance.cursor
         if advance.caught_up:
             self._head = head.hash

@@ -73,7 +73,7 @@ class Requests:
         """Reads on to `head`; True when something changed. Raises as LogCursor.advance does."""
         if self._cursor is None or head.hash == self._head:
             return False
-        advance = self._cursor.advance()
+        advance = self._cursor.advance(head)
         if advance.caught_up:
             self._head = head.hash
         if not self._loaded or advance.reorganisation is not None:

@@ -83,7 +83,7 @@ class SolverAgent:
         if observation.advance.reorganisation is not None:
             service.facts.forget_all()
         if service.lists is not None:
-            service.lists.follow()
+            service.lists.follow(observation.head)
         service.facts.note(observation.advance.new_logs, self._nonce_of)
         if service.panels is not None:
             service.panels.follow(observation.head)

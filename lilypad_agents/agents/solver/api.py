@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from asyncio import Future, get_running_loop
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from functools import cached_property
 from typing import Any
 
 from starlette.applications import Starlette
@@ -26,6 +28,7 @@ from lilypad_agents.agents.runtime.errors import (
     RequestUnsigned,
 )
 from lilypad_agents.agents.runtime.http_signature import KIND_HEADER, SCOPE_HEADER, Signed
+from lilypad_agents.agents.runtime.threads import Threads
 from lilypad_agents.agents.solver.access import Access, retry_after
 from lilypad_agents.agents.solver.endpoints import ENDPOINTS, Asked, Endpoint
 from lilypad_agents.agents.solver.errors import (
@@ -48,14 +51,16 @@ from lilypad_agents.content.cid import Cid
 from lilypad_agents.content.errors import ContentError
 from lilypad_agents.content.gateway import create_gateway
 from lilypad_agents.content.gateway import http_status as content_status
-from lilypad_agents.content.transfer import import_car_async
+from lilypad_agents.content.transfer import import_car, import_car_async
 from lilypad_agents.errors import ChainUnreachable, ConfigurationError, LilypadError, UsageError
 from lilypad_agents.protocol.ids import Address, checksummed
 
 _JSON = "application/json"
 _CAR = "application/vnd.ipld.car"
 _HEARTBEAT_S = 10.0
+_WHOLE_UPLOAD = 1 << 18  # bytes of a body that is read before anything is done with it
 _MOST_ACCOUNTS = 16  # of one event stream
+_HANDLER_THREADS = 40  # requests that wait for the chain or the database at once
 _SIGNATURE_ERRORS = (RequestUnsigned, RequestForged, RequestStale, RequestReplayed, RequestElsewhere)
 _SAFE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 Scope_ = MutableMapping[str, Any]
@@ -151,10 +156,24 @@ class _Api:
                 _query(request),
                 _json(request, data) if endpoint.body else None,
             )
-            found = await run_in_threadpool(endpoint.handler, self._service, asked)
+            found = await self._handled(endpoint, asked)
             return json_response(found)
 
         return serve
+
+    async def _handled(self, endpoint: Endpoint, asked: Asked) -> Any:
+        """What the endpoint's handler answers, from a thread: it may wait for the chain or the database."""
+        answer: Future[Any] = get_running_loop().create_future()
+        self._threads.submit(_handle, answer, endpoint.handler, self._service, asked)
+        return await answer
+
+    @cached_property
+    def _threads(self) -> Threads:
+        """A quarter of a request's CPU cheaper than anyio's threads, and as many of them."""
+        return Threads(_HANDLER_THREADS, "handler", self._not_answered)
+
+    def _not_answered(self, error: Exception) -> None:
+        self._service.context.log("answer_lost", reason=f"{type(error).__name__}: {error}")  # the server was stopped
 
     async def _openapi(self, request: Request) -> Response:
         return Response(self._document, media_type=_JSON, headers={"X-Content-Type-Options": "nosniff"})
@@ -174,6 +193,11 @@ class _Api:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _CAR:
             raise MediaWrong(f"Trees come as {_CAR}.", found=request.headers.get("content-type", "")[:80])
         relay, account, size = self._service.relay, signed.account, _length(request)
+        if size is not None and size <= _WHOLE_UPLOAD:
+            data = await _body(request, size)
+            _check_digest(signed, data)
+            await run_in_threadpool(self._take_content, root, scope, account, kind, data)
+            return json_response({"root": str(root), "bytes": size}, 201)
         if scope.kind == "deal" and self._service.context.deals.get(scope.id) is None:
             await run_in_threadpool(self._service.wait_for_cycle, 2.0)
         upload = relay.upload(root, scope, account, size)
@@ -188,6 +212,15 @@ class _Api:
         finally:
             upload.__exit__(None, None, None)
         return json_response({"root": str(root), "bytes": counted[0]}, 201)
+
+    def _take_content(self, root: Cid, scope: Scope, account: Address, kind: ContentKind, data: bytes) -> None:
+        """As `_put_content`, for a body that is here already: in one turn through a thread."""
+        service, relay = self._service, self._service.relay
+        if scope.kind == "deal" and service.context.deals.get(scope.id) is None:
+            service.wait_for_cycle(2.0)
+        with relay.upload(root, scope, account, len(data)):
+            import_car([data], service.context.store, root, relay.limits)
+            relay.keep(root, scope, account, kind, len(data))
 
     def _identify(self, request: Request) -> Address | None:
         """For the gateway: who asks, nobody without a signature."""
@@ -246,6 +279,24 @@ class _Api:
                 raise Forbidden(f"{caller} does not act for {account}.", account=caller)
             accounts.add(account)
         return accounts
+
+
+def _handle(answer: Future[Any], handler: Callable[..., Any], *arguments: Any) -> None:
+    """Runs a handler and hands its answer or error to the loop that waits for it."""
+    try:
+        found, error = handler(*arguments), None
+    except Exception as caught:
+        found, error = None, caught
+    answer.get_loop().call_soon_threadsafe(_settle, answer, found, error)
+
+
+def _settle(answer: Future[Any], found: Any, error: Exception | None) -> None:
+    if answer.done():
+        return  # whoever asked has gone
+    if error is None:
+        answer.set_result(found)
+    else:
+        answer.set_exception(error)
 
 
 # ---- reading requests

@@ -6,19 +6,16 @@ and notes carry signatures of their own. Safe for several threads.
 
 from __future__ import annotations
 
-import functools
 import json
 import random
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-import httpx
-
 from lilypad_agents.agents.runtime import http_signature
-from lilypad_agents.agents.runtime.http_signature import DigestSigner
+from lilypad_agents.agents.runtime.exchange import Answer, Exchange, KeptConnections, Request, Server
+from lilypad_agents.agents.runtime.http_signature import DigestSigner, Signable
 from lilypad_agents.agents.solver import errors as solver_errors
 from lilypad_agents.agents.solver.errors import SolverAnswered, SolverUnreachable
 from lilypad_agents.agents.solver.wire import (
@@ -40,11 +37,12 @@ from lilypad_agents.agents.solver.wire import (
 from lilypad_agents.content.blocks import BlockSource, Store
 from lilypad_agents.content.car import write_car
 from lilypad_agents.content.cid import Cid
-from lilypad_agents.content.client import Source, fetch_blocking, push_blocking
+from lilypad_agents.content.sources import Source, fetch_blocking, push_blocking
 from lilypad_agents.content.errors import ContentError, PushRefused
 from lilypad_agents.content.limits import Limits
 from lilypad_agents.content.transfer import import_car
-from lilypad_agents.errors import LilypadError
+from lilypad_agents.errors import ConfigurationError, LilypadError
+from lilypad_agents.http_connection import HttpFailure
 from lilypad_agents.protocol.errors import FieldInvalid
 from lilypad_agents.protocol.ids import OfferHash, hex_of
 from lilypad_agents.protocol.lifecycle import Status
@@ -76,27 +74,26 @@ class SolverClient:
         signer: DigestSigner | None,
         timeout: float = 15.0,
         *,
-        transport: httpx.BaseTransport | None = None,
+        exchange: Exchange | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """`exchange` carries the requests (default: kept connections). Raises ConfigurationError for no http(s) address."""
         self.base_url = base_url.rstrip("/")
+        try:
+            self._server = Server(self.base_url)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"The address of a solver is {error}: {self.base_url!r}.", hint="Write it as http://host:port"
+            ) from None
         self._signer = signer
         self._timeout = timeout
         self._clock = clock
         self._offset = 0  # seconds that the server's clock is ahead, learnt from a refusal
         self._random = random.Random()
-        self._http = httpx.Client(
-            base_url=self.base_url,
-            headers={VERSION_HEADER: API_VERSION, "accept": "application/json"},
-            timeout=httpx.Timeout(timeout, connect=min(5.0, timeout)),
-            trust_env=False,
-            verify=_tls(),
-            transport=transport,
-            limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
-        )
+        self._exchange = exchange or KeptConnections(self._server)
 
     def close(self) -> None:
-        self._http.close()
+        self._exchange.close()
 
     def __enter__(self) -> SolverClient:
         return self
@@ -233,7 +230,7 @@ class SolverClient:
             self._push_large(root, store, headers)
 
     def _push_large(self, root: Cid, store: BlockSource, headers: Mapping[str, str]) -> None:
-        def sign(request: httpx.Request) -> None:
+        def sign(request: Signable) -> None:
             request.headers.update({VERSION_HEADER: API_VERSION, **headers})
             self.sign(request)
 
@@ -256,17 +253,17 @@ class SolverClient:
             fetch_blocking(store, root, [self.source()], limits=limits, seconds=seconds)
 
     def _fetch_car(self, root: Cid, store: Store, limits: Limits) -> bool:
+        request = self._request("GET", f"/ipfs/{root}", {"accept": _CAR}, {"format": "car"})
+        self.sign(request)
         try:
-            request = self._http.build_request("GET", f"/ipfs/{root}", params={"format": "car"}, headers={"accept": _CAR})
-            self.sign(request)
-            response = self._http.send(request, stream=True)
+            answer = self._exchange.send(request, self._timeout)
             try:
-                if response.status_code != 200:
+                if answer.status != 200:
                     return False
-                import_car(response.iter_raw(1 << 18), store, root, limits)
+                import_car(answer.chunks(), store, root, limits)
             finally:
-                response.close()
-        except (httpx.HTTPError, ContentError):
+                answer.close()
+        except (HttpFailure, ContentError):
             return False
         return True
 
@@ -274,7 +271,7 @@ class SolverClient:
         """The solver's relay as a source for `content.client.fetch`."""
         return Source(self.base_url, self.sign if self._signer is not None else None)
 
-    def sign(self, request: httpx.Request) -> None:
+    def sign(self, request: Signable) -> None:
         """Signs a request to this solver; nothing happens without a signer."""
         if self._signer is not None:
             request.headers.setdefault(VERSION_HEADER, API_VERSION)
@@ -288,23 +285,32 @@ class SolverClient:
         `since`: the `seq` of the last one seen. The first event tells that the stream stands (`type` hello).
         """
         headers = {"accept": "text/event-stream"} | ({"last-event-id": since} if since else {})
-        request = self._http.build_request("GET", "/v1/events", headers=headers)
-        request.extensions = {"timeout": httpx.Timeout(idle_s, connect=5.0).as_dict()}
+        request = self._request("GET", "/v1/events", headers)
         self.sign(request)
         try:
-            response = self._http.send(request, stream=True)
-        except httpx.HTTPError as error:
-            raise self._unreachable(_cause(error), 1) from None
+            answer = self._exchange.send(request, idle_s)
+        except HttpFailure as failure:
+            raise self._unreachable(failure.reason, 1) from None
         try:
-            if response.status_code != 200:
-                response.read()
-                raise self._refusal(response, response.content)
-            yield from _events_in(response.iter_lines())
+            if answer.status != 200:
+                raise self._refusal(answer.status, _read(answer))
+            yield from _events_in(answer.lines(idle_s))
             raise self._unreachable("the event stream ended", 1)
-        except httpx.HTTPError as error:
-            raise self._unreachable(_cause(error), 1) from None
+        except HttpFailure as failure:
+            raise self._unreachable(failure.reason, 1) from None
         finally:
-            response.close()
+            answer.close()
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        query: Mapping[str, Any] | None = None,
+        content: bytes = b"",
+    ) -> Request:
+        ours = {VERSION_HEADER: API_VERSION, "accept": "application/json", "accept-encoding": "identity"}
+        return self._server.request(method, path, {**ours, **headers}, query, content)
 
     # ---- one call
 
@@ -320,28 +326,28 @@ class SolverClient:
         signed: bool = True,
     ) -> Any:
         """The JSON of a successful answer. Only 429, 5xx and network failures are tried again, and once a wrong clock."""
-        content = raw if raw is not None else None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        content = raw if raw is not None else b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
         sent = dict(headers or {}) if body is None else {"content-type": "application/json", **(headers or {})}
         params = {name: value for name, value in (query or {}).items() if value is not None}
         clock_set = False
         for pause in self._pauses():
-            request = self._http.build_request(method, path, params=params, content=content, headers=sent)
+            request = self._request(method, path, sent, params, content)
             if signed:
                 self.sign(request)
             try:
-                response = self._http.send(request, stream=True)
+                answer = self._exchange.send(request, self._timeout)
                 try:
-                    data = _read(response)
+                    data = _read(answer)
                 finally:
-                    response.close()
-            except httpx.HTTPError as error:
-                pause(_cause(error), 0.0)
+                    answer.close()
+            except HttpFailure as failure:
+                pause(failure.reason, 0.0)
                 continue
-            if response.is_success:
+            if 200 <= answer.status < 300:
                 return self._document(data)
-            error = self._refusal(response, data)
-            if response.status_code in _RETRIED:
-                pause(error.message, _retry_after(response), error)
+            error = self._refusal(answer.status, data)
+            if answer.status in _RETRIED:
+                pause(error.message, _retry_after(answer), error)
             elif not clock_set and self._set_clock(error):
                 clock_set = True
             else:
@@ -372,22 +378,22 @@ class SolverClient:
         self._offset = told - int(self._clock())
         return True
 
-    def _refusal(self, response: httpx.Response, data: bytes) -> LilypadError:
+    def _refusal(self, status: int, data: bytes) -> LilypadError:
         try:
             found = json.loads(data)["error"]
             code, message = str(found["code"]), str(found["message"])
             hint, figures = str(found.get("hint", "")), dict(found.get("figures") or {})
         except (ValueError, KeyError, TypeError, RecursionError):
-            text = f"{self.base_url} answered HTTP {response.status_code} without a reason."
-            return SolverAnswered(response.status_code, "no-reason", text, "Check that this is a solver's address.", {})
+            text = f"{self.base_url} answered HTTP {status} without a reason."
+            return SolverAnswered(status, "no-reason", text, "Check that this is a solver's address.", {})
         kind = _KNOWN.get(code)
-        if kind is not None and getattr(kind, "status", 0) == response.status_code:
+        if kind is not None and getattr(kind, "status", 0) == status:
             try:
                 return kind(message, hint=hint, **figures)
             except TypeError:
                 pass
         clean = {str(name): value for name, value in figures.items() if name not in ("message", "hint", "status", "code")}
-        return SolverAnswered(response.status_code, code, message, hint, clean)
+        return SolverAnswered(status, code, message, hint, clean)
 
     def _document(self, data: bytes) -> Any:
         if not data:
@@ -483,30 +489,22 @@ def _event(fields: Mapping[str, str]) -> Event | None:
         return None
 
 
-def _read(response: httpx.Response) -> bytes:
+def _read(answer: Answer) -> bytes:
     """The body, cut off where no honest answer reaches."""
     chunks, size = [], 0
-    for chunk in response.iter_bytes():
+    for chunk in answer.chunks():
         size += len(chunk)
         if size > _MOST_ANSWER:
-            raise httpx.DecodingError("the answer is too long")
+            raise HttpFailure("the answer is too long")
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def _retry_after(response: httpx.Response) -> float:
-    text = response.headers.get("retry-after", "")
+def _retry_after(answer: Answer) -> float:
+    text = answer.headers.get("retry-after", "")
     return min(60.0, float(text)) if text.isdecimal() else 0.0
 
 
 def _cause(error: Exception) -> str:
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return "".join(character if character.isprintable() else " " for character in text)[:240]
-
-
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    """Loading the certificates takes longer than a call: once per process."""
-    return httpx.create_ssl_context(trust_env=False)
-
-

@@ -44,13 +44,15 @@ class ApiServer:
         return self
 
     def _run(self, host: str, port: int, started: threading.Event) -> None:
-        asyncio.run(self._serve(host, port, started))
+        with asyncio.Runner(loop_factory=_new_loop) as runner:
+            runner.run(self._serve(host, port, started))
 
     async def _serve(self, host: str, port: int, started: threading.Event) -> None:
         assert self._socket is not None
         access = Access(self._settings, self._authorities(host, port))
         config = uvicorn.Config(
             create_api(self._service, access),
+            http="h11",  # it limits what a head may have; httptools does not
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -86,6 +88,16 @@ class ApiServer:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop where there is one: a request costs a fifth less CPU."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
 
 
 def _bind(host: str, port: int, patience_s: float) -> socket.socket:

@@ -292,8 +292,10 @@ class SolverStore:
 
     def set_expiry(self, scope: str, scope_ids: Iterable[bytes], expires_at: int | None) -> None:
         """When content of some offers or deals may go; None: not before somebody says so."""
+        rows = [(expires_at, scope, scope_id) for scope_id in scope_ids]
+        if not rows:
+            return
         with self.transaction() as sql:
-            rows = [(expires_at, scope, scope_id) for scope_id in scope_ids]
             sql.executemany("UPDATE solver_content SET expires_at = ? WHERE scope = ? AND scope_id = ?", rows)
 
     def expired_content(self, now: int, limit: int = 1_000) -> list[StoredContent]:

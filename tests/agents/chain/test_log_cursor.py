@@ -108,6 +108,49 @@ def test_advance__nothing_new__is_one_request(emitter: Contract, proxy: FaultPro
     assert len(proxy.times) == before + 1
 
 
+def test_advance__blocks_keep_coming__look_and_logs_in_one_request(
+    emitter: Contract, proxy: FaultProxy, open_cursor: OpenCursor
+) -> None:
+    client = Rpc(RpcConfig((proxy.url,), CHAIN, chain_check_s=3600))
+    cursor = open_cursor(rpc=client)
+    to_the_head(cursor)
+    mark(emitter, 1)
+    assert values(cursor.advance().new_logs) == [1]
+    for value in (2, 3):
+        mark(emitter, value)
+        before = len(proxy.times)
+        step = cursor.advance()
+        assert values(step.new_logs) == [value] and step.caught_up and len(proxy.times) == before + 1
+
+
+def test_advance__head_that_another_cursor_saw__asks_only_for_what_is_new(
+    emitter: Contract, proxy: FaultProxy, open_cursor: OpenCursor
+) -> None:
+    client = Rpc(RpcConfig((proxy.url,), CHAIN, chain_check_s=3600))
+    leading, following = open_cursor(), open_cursor(rpc=client, path="following.sqlite")
+    head = leading.advance().head
+    assert following.advance(head).caught_up
+    mark(emitter, 1, 2)
+    head, before = leading.advance().head, len(proxy.times)
+    step = following.advance(head)
+    assert values(step.new_logs) == [1, 2] and step.caught_up and len(proxy.times) == before + 1
+    assert following.advance(head).caught_up and len(proxy.times) == before + 1
+
+
+def test_advance__reorganised_below_a_follower__removes_what_is_gone(emitter: Contract, open_cursor: OpenCursor) -> None:
+    leading, following = open_cursor(), open_cursor(path="following.sqlite")
+    to_the_head(following)
+    to_the_head(leading)
+    snapshot = emitter.rpc.request("evm_snapshot")
+    mark(emitter, 1)
+    assert values(following.advance(leading.advance().head).new_logs) == [1]
+    emitter.rpc.request("evm_revert", snapshot)
+    mark(emitter, 2, 3)
+    step = following.advance(leading.advance().head)
+    assert step.reorganisation is not None
+    assert values(step.removed_logs) == [1] and values(step.new_logs) == [2, 3] and values(following.events()) == [2, 3]
+
+
 def test_advance__confirmations__leaves_the_newest_blocks_alone(emitter: Contract, open_cursor: OpenCursor) -> None:
     """flt:F12 Acts only on what the depth confirms."""
     mark(emitter, 1, 2, 3)

@@ -31,7 +31,7 @@ from lilypad_agents.chain.deployer import RpcSender
 from lilypad_agents.chain.errors import AlreadyRunning
 from lilypad_agents.chain.keys import LocalSigner
 from lilypad_agents.content.cid import Cid
-from lilypad_agents.content.client import Source, fetch_blocking
+from lilypad_agents.content.sources import Source, fetch_blocking
 from lilypad_agents.content.store import LocalStore
 from lilypad_agents.errors import ContentUnavailable
 from lilypad_agents.execution.strictjson import canonical

@@ -17,7 +17,7 @@ from lilypad_agents.agents.solver.wire import PUBLIC, ContentKind, MessageKind, 
 from lilypad_agents.chain.keys import LocalSigner
 from lilypad_agents.content.car import write_car
 from lilypad_agents.content.cid import Cid
-from lilypad_agents.content.client import fetch_blocking
+from lilypad_agents.content.sources import fetch_blocking
 from lilypad_agents.content.importer import add_bytes, put_tree
 from lilypad_agents.content.store import LocalStore
 from lilypad_agents.protocol.consent import Waiver, by_own_key

@@ -20,6 +20,7 @@ from lilypad_agents.chain.keys import (
     Secret,
     signer_from_ape,
     signer_from_keystore,
+    TEST_MNEMONIC,
     signer_from_test_mnemonic,
     write_keystore,
 )
@@ -137,6 +138,9 @@ def test_ape__alias_with_a_path__refused(tmp_path: Path, password: Path, alias: 
 def test_mnemonic__local_chain__known_accounts(chain: int) -> None:
     assert signer_from_test_mnemonic(0, ChainId(chain)).address == ADDRESS
     assert signer_from_test_mnemonic(1, ChainId(chain)).address == "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+    Account.enable_unaudited_hdwallet_features()
+    reference = Account.from_mnemonic(TEST_MNEMONIC, account_path="m/44'/60'/0'/0/417")
+    assert signer_from_test_mnemonic(417, ChainId(chain)).address == reference.address
 
 
 @pytest.mark.parametrize("chain", [1, 11155111, 0, 1338])

@@ -22,7 +22,8 @@ from starlette.routing import Route
 from lilypad_agents.content.blocks import iter_dag
 from lilypad_agents.content.car import car_header, write_car
 from lilypad_agents.content.cid import Cid
-from lilypad_agents.content.client import Source, fetch, fetch_blocking, push, push_blocking
+from lilypad_agents.content.client import fetch, push
+from lilypad_agents.content.sources import Source, fetch_blocking, push_blocking
 from lilypad_agents.content.errors import (
     BlockMissing,
     ContentError,

@@ -20,6 +20,7 @@ from lilypad_agents.content.cid import Cid
 from lilypad_agents.content.importer import add_bytes
 from lilypad_agents.content.limits import Limits
 from lilypad_agents.content.store import LocalStore
+from tests.support.http import MockExchange
 from tests.support.live_offers import CREATOR, job
 
 NOW = 1_700_000_000
@@ -48,7 +49,7 @@ def error(status: int, code: str, headers: dict[str, str] | None = None, **figur
 
 def client(server: Server, timeout: float = 2.0) -> SolverClient:
     return SolverClient(
-        "http://solver.example:81", CREATOR, timeout, transport=httpx.MockTransport(server), clock=lambda: NOW
+        "http://solver.example:81", CREATOR, timeout, exchange=MockExchange(httpx.MockTransport(server)), clock=lambda: NOW
     )
 
 
