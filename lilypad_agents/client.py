@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from lilypad_agents.agents.creator.amounts import Token
+from lilypad_agents.agents.creator.appealing import Appealed, Appealing, AppealPlan
 from lilypad_agents.agents.creator.cancelling import Cancelled, Cancelling
 from lilypad_agents.agents.creator.challenging import Challenged, Challenging, ChallengePlan
 from lilypad_agents.agents.creator.chain import Ledger
@@ -125,6 +126,15 @@ class Client(Creator):
         """Has a panel judge a result, or its delivery, for the price that `price_of_challenge` tells. Raises as that does."""
         work = Challenging(self, self.find(job), delivery=delivery)
         return work.carry_out(work.plan(), why)
+
+    def price_of_appeal(self, job: str) -> AppealPlan:
+        """What an appeal against the finding that stands costs; does nothing. Raises RequestInvalid, InsufficientFunds."""
+        return Appealing(self, self.find(job)).plan()
+
+    def appeal(self, job: str) -> Appealed:
+        """Pays for a larger panel out of the wallet, for the price that `price_of_appeal` tells. Raises as that does."""
+        work = Appealing(self, self.find(job))
+        return work.carry_out(work.plan())
 
     def resume(self, *, until: str = VERIFIED, seconds: float | None = None) -> list[Outcome]:
         """Carries on every unfinished job, the oldest first. Raises JobUnfinished at the first that is not done in time."""
