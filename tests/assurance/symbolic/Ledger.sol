@@ -127,11 +127,6 @@ contract LedgerChecks is LilypadPayments {
             toWord(address(1)), toWord(address(3)), toWord(address(4)), bytes32(uint256(2)), bytes32(uint256(5))
         );
     }
-
-    /// @dev False on purpose: the runner has to see it fail.
-    function check_false_locked_money_is_free(AccountWord word) external pure {
-        assert(word.free() >= word.locked());
-    }
 }
 
 /// @title Symbolic checks of the sum tree: two levels, sixteen leaves

@@ -79,6 +79,11 @@ contract WordChecks is LilypadStorage {
         _same(after_, word, type(uint192).max);
     }
 
+    /// @dev False on purpose: the runner has to see it fail.
+    function check_false_locked_money_is_free(AccountWord word) external pure {
+        assert(word.free() >= word.locked());
+    }
+
     // ---- deal word
 
     function check_agreed_reads_back(address provider, uint16 judgeWindow, uint40 deadline, bool auditable) external pure {

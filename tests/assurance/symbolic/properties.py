@@ -99,6 +99,6 @@ INDUCTIVE = (
              "more units never cost less, none cost the price", _RULES),
 )  # fmt: skip
 FALSE = (
-    Property("LedgerChecks", "check_false_locked_money_is_free", "", "what is locked is at most what is free: wrong", "the runner has to see it fail"),
+    Property("WordChecks", "check_false_locked_money_is_free", "", "what is locked is at most what is free: wrong", "the runner has to see it fail"),
     Property("RuleProofs", "prove_false_a_share_is_never_nothing", "", "a share of something is something: wrong", "the runner has to see it fail"),
 )  # fmt: skip
