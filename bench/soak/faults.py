@@ -57,12 +57,16 @@ class Chaos(threading.Thread):
         self._random = random.Random(f"{seed} faults")
         self._half = time.monotonic() + half_s
         self._stopping = threading.Event()
+        self._down: set[str] = set()  # agents that did not come up again
 
     def run(self) -> None:
         kinds: dict[Callable[[], None], int] = {self._kill: 22, self._freeze: 20, self._endpoint: 48, self._freeze_chain: 10}
         while not self._stopping.wait(self._random.expovariate(1 / PAUSE_S)):
             fault = self._random.choices(list(kinds), list(kinds.values()))[0]
-            fault()
+            try:
+                fault()
+            except ProcessLookupError as error:  # an agent has ended by itself: that is for the report, and faults go on
+                self.report.restarts_failed.append(f"an agent had ended when it was to be disturbed: {error}")
 
     def stop(self) -> Report:
         """Ends the fault that is on, and makes no more."""
@@ -76,7 +80,7 @@ class Chaos(threading.Thread):
 
     def _kill(self) -> None:
         victims = self._network.agents if time.monotonic() < self._half else RESTLESS
-        name = self._random.choice(victims)
+        name = self._random.choice([name for name in victims if name not in self._down] or victims)
         self._note("kill -9 and restart", name)
         self._network.kill(name)
         self._stopping.wait(self._random.uniform(0.0, 5.0))
@@ -86,6 +90,7 @@ class Chaos(threading.Thread):
                 return
             except LilypadError as error:
                 self.report.restarts_failed.append(f"{name}, attempt {attempt + 1}: {error.message[:300]}")
+        self._down.add(name)
 
     def _freeze(self) -> None:
         name = self._random.choice(self._network.agents)

@@ -90,14 +90,16 @@ class SoakNetwork:
     # ---- faults
 
     def start(self, name: str) -> None:
-        """Starts an agent behind its proxy and returns when it is ready. Raises DevnetPartFailed."""
+        """Starts an agent behind its proxy, unless it runs, and returns when it is ready. Raises DevnetPartFailed."""
         assert self._proxies is not None
-        spec = self.specs[name]
-        identity = start_agent(self.layout, spec, self._proxies.urls[name], self._environment)
+        spec, identity = self.specs[name], self._identities[name]
+        if not identity.alive:
+            identity = start_agent(self.layout, spec, self._proxies.urls[name], self._environment)
+            with self._lock:
+                self._identities[name] = identity
         url = self.record.parts[name].url if name == "solver" else None
         part = wait_ready(self.layout, spec, identity, url)
         with self._lock:
-            self._identities[name] = identity
             self.record = self.record.with_part(part)
             self.record.save(self.layout.record)
 

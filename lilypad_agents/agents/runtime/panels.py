@@ -6,7 +6,7 @@ restart or a reorganisation. What time has done since the last event is asked of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from lilypad_agents.chain.logs import CursorConfig, EventSource, LogCursor
 from lilypad_agents.chain.rpc import Rpc
 from lilypad_agents.chain.types import Notify, silent
 from lilypad_agents.protocol.dispute import Phase
+from lilypad_agents.protocol.errors import FieldInvalid
 from lilypad_agents.protocol.ids import NOBODY, Address, DealId, PoolId
 from lilypad_agents.protocol.rounds import RoundQueue
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 STAKING = "LilypadStaking"
 _ENDS = ("DisputeExecuted", "DisputeUnwound")
+_MISSED_BLOCKS = 256  # how far back a missing event is looked for at first
 
 
 @dataclass
@@ -67,6 +69,7 @@ class Panels:
         self.cursor = cursor_of(
             context.database, context.rpc, context.contracts, name, context.settings.confirmations, context.log
         )
+        self._notify: Notify = context.log
         self._loaded = False
         self._head = b""
         self.place = 0  # block up to which events were read
@@ -85,20 +88,44 @@ class Panels:
     # ---- following
 
     def follow(self, head: ChainMoment) -> bool:
-        """Reads new events up to `head`, once for each; True when there were any. Raises as LogCursor.advance does."""
+        """Reads new events up to `head`, once for each; True when there were any. Raises as LogCursor.advance and `_load` do."""
         if head.hash == self._head:
             return False
         advance = self.cursor.advance(head)
         self.place = advance.cursor
+        changed = True
+        if self._loaded and advance.reorganisation is None and self._fits(advance.new_logs):
+            changed = bool(advance.new_logs)
+        else:
+            self._load()
         if advance.caught_up:
             self._head = head.hash
-        if self._loaded and advance.reorganisation is None:
-            self._take(advance.new_logs)
-            return bool(advance.new_logs)
-        self._clear()
-        self._take(self.cursor.events())
-        self._loaded = True
+        return changed
+
+    def _fits(self, events: Sequence[DecodedEvent]) -> bool:
+        """Takes new events; False when they cannot follow on those before, because one of these was never delivered."""
+        try:
+            self._take(events)
+        except FieldInvalid:
+            return False
         return True
+
+    def _load(self) -> None:
+        """Everything again from the stored events. Where one is missing the chain is asked again, further back each time.
+
+        Raises FieldInvalid when the whole history still lacks something; the next call tries again.
+        """
+        blocks, self._loaded = _MISSED_BLOCKS, False
+        while True:
+            self._clear()
+            if self._fits(list(self.cursor.events())):
+                self._loaded = True
+                return
+            if blocks >= 4 * max(self.place, _MISSED_BLOCKS):
+                raise FieldInvalid("events", "panels", "an event is missing that the chain does not show")
+            missed = self.cursor.rescan(blocks)
+            self._notify("events_missed", alert=True, blocks=blocks, found=len(missed))
+            blocks *= 4
 
     def _take(self, events: Iterable[DecodedEvent]) -> None:
         for event in events:
