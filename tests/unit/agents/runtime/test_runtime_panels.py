@@ -34,7 +34,7 @@ class Cursor:
     def events(self) -> list[Any]:
         return [event for number, event in enumerate(self.chain) if number not in self.hidden]
 
-    def advance(self) -> Any:
+    def advance(self, _seen: Any = None) -> Any:
         new, self.new = self.new, ()
         return SimpleNamespace(cursor=self.place, caught_up=True, reorganisation=None, new_logs=new)
 
