@@ -1,6 +1,6 @@
 """What the chain says about a run: actions that should not have been, money that is not where it belongs, deals that hang.
 
-Nothing is asked of an agent. Balances are rebuilt from events by `tests.invariants.replay`, which also refuses a deal
+Nothing is asked of an agent. Balances are rebuilt from events by `tests.faults.replay`, which also refuses a deal
 that opens or ends twice or whose payouts are not what it locked; then every account is compared with the chain.
 """
 
@@ -15,7 +15,7 @@ from lilypad_agents.chain.codec import Call, quantity, to_bytes
 from lilypad_agents.protocol.deal import Deal
 from lilypad_agents.protocol.ids import hex_of
 from lilypad_agents.protocol.lifecycle import Status
-from tests.invariants.replay import Replay
+from tests.faults.replay import Replay
 from tests.support.evm import Log
 from tests.support.network import Network
 

@@ -113,7 +113,7 @@ def test_request__for_a_pool_that_no_offer_showed__is_taken_with_the_terms_that_
     network = stage.network
     staking = network.contracts["LilypadStaking"]
     pool = PoolTerms(
-        Address(network.contracts["LilypadMediation"].address), network.token, TOKEN // 10, 100 * TOKEN, 10 * TOKEN, bytes(32), 12, 8, 6,
+        Address(network.contracts["LilypadMediation"].address), network.token, 5 * TOKEN // 4, 100 * TOKEN, 10 * TOKEN, bytes(32), 12, 8, 6,
         b"\x07" * 32,
     )  # fmt: skip
     network.fund([signer(0).address])
