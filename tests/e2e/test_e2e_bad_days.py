@@ -101,7 +101,7 @@ def test_provider_gone__misses_its_deadline__the_creator_claims_refund_and_penal
     assert ended.code == 22, last
     assert last["error"]["code"] == "provider-late"
     moved = changes(before, network.money("creator2"))
-    value = ONE + 100 * ONE // 100  # at the most units
+    value = ONE + 100 * ONE // 125  # at the most units
     assert moved == {"creator": value, "provider2": -value}
     assert network.lilypad("job", "list", "--account", "creator2", "--state", "TimedOut", "--json").data["jobs"]
 

@@ -14,6 +14,7 @@ from lilypad_agents.agents.creator.request import JobRequest
 from lilypad_agents.client import FINAL, Client, Policy, Wishes
 from lilypad_agents.devnet.record import Record
 from lilypad_agents.errors import InsufficientFunds
+from lilypad_agents.protocol.ids import checksummed
 from lilypad_agents.protocol.lifecycle import PAID, Status
 from lilypad_agents.protocol.terms import UNVERIFIED
 from tests.e2e.network import Network
@@ -72,7 +73,7 @@ def test_client__money__moves_and_a_refusal_sends_nothing(config: Path) -> None:
 def test_client__offer_that_nobody_can_take__is_cancelled(config: Path) -> None:
     """beh:L20"""
     with Client.connect(config=config, account="creator8") as client:
-        wishes = Wishes(pool=UNVERIFIED, provider="0x" + "ab" * 20, max_price=2 * ONE)  # type: ignore[arg-type]
+        wishes = Wishes(pool=UNVERIFIED, provider=checksummed("0x" + "ab" * 20), max_price=2 * ONE)
         prepared = client.prepare(JobRequest("cowsay:v0.0.1", {"Message": "nobody"}, {}, wishes))
         job = client.start(prepared, client.check_price(prepared, waits=True))
         client.runner(job).step()

@@ -103,7 +103,7 @@ def test_balance__everybody__adds_up_to_what_the_ledger_holds(network: Network) 
     names = [row["name"] for row in data["accounts"]]
     assert [name for name in names if name != "cheater"] == ["creator", "provider1", "provider2", "solver", "publisher", "mediator1", "mediator2", "mediator3"]
     assert float(data["waiting"]["audit fund of the pool mediated"]) > 990
-    assert data["waiting"]["stakes in the pool mediated"] == str(3 * 20 * 160)
+    assert data["waiting"]["stakes in the pool mediated"] == str(3 * 20 * 80)
     shown = network.lilypad("balance", "--all")
     assert "creator" in shown.out and "held by the ledger" in shown.out
 

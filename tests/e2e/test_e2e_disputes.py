@@ -61,7 +61,7 @@ def test_cheat__found_by_an_own_run_and_challenged__loses_its_bond_within_a_minu
     bounty = 0 if drawn else challenger_bounty(record)
     assert _free(network, ROLES["creator2"]) - before["creator"] == record.value + bounty, "whole, compensated, and its fee back"
     assert _free(network, CHEATER) - before["cheat"] == -record.collateral
-    assert record.collateral == 15 * record.value and challenge_fee(record) == 33 * ONE // 8
+    assert record.collateral == 162 * record.value // 10 and challenge_fee(record) == 33 * ONE // 8
     assert locked_total(record, 100) > record.value and premium_of(record) > 0  # type: ignore[arg-type]
     screen = network.lilypad("job", "show", deal, "--account", "creator2").out
     assert "round of" in screen and "another digest" in screen and "money of the dispute".upper() in screen.upper()

@@ -41,7 +41,7 @@ def test_run__cowsay__pays_everybody_exactly_what_the_quote_said(network: Networ
     price, state = quote["price"], done.data["state"]
     assert (price["gross"], price["solverFee"], price["protocolFee"], price["premium"]) == ("1", "0.02", "0.01", "0.11")
     assert price["total"] == "1.14" and quote["pool"]["verified"] and quote["auditBps"] == 800
-    assert quote["bonds"]["collateral"] == "15" and "16.0 % of the value" in quote["deterrence"]
+    assert quote["bonds"]["collateral"] == "16.2" and "16.3 % of the value" in quote["deterrence"]
     provider = "provider1" if done.data["provider"] == address_of(FIRST_PROVIDER) else "provider2"
     moved = changes(before, network.money())
     assert state in PAID
