@@ -83,7 +83,7 @@ def test_compare__dots_stand_for_anything__and_for_nothing_else_is_forgiven(
 
 def test_link_a_checkout__its_set_up__counts_as_done(folder: Path) -> None:
     """`make demo` in the linked folder must never install anything: it would do so into the checkout itself."""
-    wanted = subprocess.run(["make", "-n", "demo"], cwd=folder, env=_environment(folder), capture_output=True, text=True, check=True)
+    wanted = subprocess.run(["make", "--no-print-directory", "-n", "demo"], cwd=folder, env=_environment(folder), capture_output=True, text=True, check=True)
     assert wanted.stdout.split() == ["bin/demo"]
 
 

@@ -158,7 +158,7 @@ def test_cancel__open_deal__says_what_it_costs_and_ends_one_way_or_the_other(net
         deal = running.wait_for(_agreed)["id"]
         done = network.lilypad("job", "cancel", str(deal), "--yes", "--account", "creator5", "--json")
         assert (done.code, done.data["way"]) == (0, "propose")
-        assert done.data["toCreator"] == "2.26" and done.data["toProvider"] == "30.02"
+        assert done.data["toCreator"] == "2.034" and done.data["toProvider"] == "29.178"
     finally:
         os.kill(network.pid("provider2"), signal.SIGCONT)
     ended = running.end(90)
