@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from lilypad_agents.devnet.funding import address_of
 from lilypad_agents.devnet.layout import FIRST_PROVIDER, SECOND_PROVIDER
-from tests.e2e.network import PAID, PLAIN, Ended, Network, Running, changes
+from tests.e2e.network import PAID, PLAIN, Network, changes
 
 ONE = 10**18
 FIRST, SECOND = address_of(FIRST_PROVIDER), address_of(SECOND_PROVIDER)
@@ -33,22 +31,14 @@ def _wait_for_offer(network: Network, provider: str) -> None:
         time.sleep(0.5)
 
 
-def _interrupted(running: Running) -> Ended:
-    """Ctrl-C, and again after two seconds: Python drops an interrupt that comes while a destructor runs."""
-    for _ in range(5):
-        running.process.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            return running.end(2)
-    return running.end()
-
-
 def test_interrupt__in_mid_job__prints_how_to_resume_and_the_job_is_paid_once(network: Network) -> None:
     """beh:J16"""
     deals = network.deals("creator3")
     words = ["run", "primes:v0.0.1", "-i", LONGER, *PLAIN, "--account", "creator3"]
     running = network.start(*words)
     running.wait_for(_agreed)
-    ended = _interrupted(running)
+    running.process.send_signal(signal.SIGINT)
+    ended = running.end()
     last = running.events[-1]
     assert ended.code == 130
     assert last["error"]["code"] == "interrupted"
