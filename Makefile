@@ -92,7 +92,7 @@ test-geth: setup compile geth ## the end-to-end tests, deployment and outbox on 
 soak: setup compile ## MINUTES (30) of random jobs, cheats and faults; the ledger checked in every block; bench/results/soak.json
 	@$(BIN)/python -m bench.soak --minutes $(MINUTES) --rate $(RATE) --seed $(SEED)
 
-gym: setup compile ## play every attack over all shares of hostile stake; ten minutes; docs/gym.md, bench/results/gym.json
+gym: setup compile ## play every attack over all shares of hostile stake; five minutes; docs/gym.md, bench/results/gym.json
 	@$(BIN)/python -m tests.adversaries.gym
 
 assure: setup compile .cache/assure.done ## one table of what was proved and tested: the last reports, and the short checks run now

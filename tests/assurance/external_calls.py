@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.assurance.static_analysis import PROJECT, SOLC, sources
+from tests.assurance.syntax import nodes
 
 _KINDS = re.compile(
     r"t_function_(external|barecall|barestaticcall|baredelegatecall|barecallcode|transfer|send|creation|delegatecall)_"
@@ -77,7 +78,7 @@ def _calls(file: str, source: bytes, unit: dict[str, Any], owners: dict[int, str
                 continue
             name = function["name"] or function.get("kind", "")
             place = f"{contract['name']}.{name}" if contract is not function else name
-            for node in _nodes(function):
+            for node in nodes(function):
                 if node["nodeType"] == "FunctionCall" and _leaves(node["expression"], owners):
                     yield Call(file, place, _text(source, node["expression"]))
                 if node["nodeType"] == "YulFunctionCall" and (opcode := node["functionName"]["name"]) in _ASSEMBLY:
@@ -97,15 +98,3 @@ def _leaves(expression: dict[str, Any], owners: dict[int, str]) -> bool:
 def _text(source: bytes, node: dict[str, Any]) -> str:
     start, length, _ = (int(part) for part in node["src"].split(":"))
     return " ".join(source[start : start + length].decode().split())
-
-
-def _nodes(node: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(node, list):
-        for item in node:
-            yield from _nodes(item)
-    elif isinstance(node, dict):
-        if "nodeType" in node:
-            yield node
-        for child in node.values():
-            if isinstance(child, (dict, list)):
-                yield from _nodes(child)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import signal as signals
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,7 +33,7 @@ class Unreached(Exception):
     """A scene did not come to where it should."""
 
 
-class Scene:
+class Scene(ABC):
     """The common part. `endings`: the statuses in which the run's deals may end."""
 
     role: ClassVar[str]
@@ -58,17 +59,17 @@ class Scene:
 
     # ---- to be filled in by roles
 
-    def _make(self) -> AgentProcess:
-        raise NotImplementedError
+    @abstractmethod
+    def _make(self) -> AgentProcess: ...
 
     @property
+    @abstractmethod
     def key(self) -> LocalSigner:
         """The key of the agent under test."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reach(self, state: str) -> None:
         """Brings a new deal to the state, and holds it there as far as that is in others' hands."""
-        raise NotImplementedError
 
     def release(self) -> None:
         """Lets the held deal go on."""

@@ -6,14 +6,12 @@ of the pool's token, times seconds, rates basis points.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from lilypad_agents.agents.runtime.settings import AgentSettings
-from lilypad_agents.protocol.errors import FieldInvalid
+from lilypad_agents.agents.runtime.settings import AgentSettings, parse_pools
 from lilypad_agents.protocol.ids import Address, checksummed
 from lilypad_agents.protocol.terms import PoolTerms
 from lilypad_agents.protocol.units import UINT32_MAX, UINT96_MAX
@@ -44,15 +42,7 @@ class MediatorConfig(BaseModel):
     ram_mib: int | None = Field(None, ge=1, le=UINT32_MAX, description="at most so much memory for all runs")
     batch: int = Field(40, ge=1, le=200, description="most pending changes of a pool applied in one transaction")
 
-    @field_validator("pools", mode="before")
-    @classmethod
-    def _pools(cls, values: Any) -> Any:
-        if not isinstance(values, (list, tuple)):
-            return values
-        try:
-            return tuple(PoolTerms.from_json(value) if isinstance(value, Mapping) else value for value in values)
-        except FieldInvalid as error:
-            raise ValueError(error.message) from None
+    _pools = field_validator("pools", mode="before")(parse_pools)
 
     @field_validator("account")
     @classmethod

@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lilypad_agents.agents.runtime.lists import parse_list
-from lilypad_agents.agents.runtime.settings import AgentSettings
-from lilypad_agents.protocol.errors import FieldInvalid
+from lilypad_agents.agents.runtime.settings import AgentSettings, parse_pools
 from lilypad_agents.protocol.ids import NOBODY, Address, VersionId, checksummed
 from lilypad_agents.protocol.terms import UNVERIFIED, PoolTerms
 from lilypad_agents.protocol.units import UINT32_MAX, UINT96_MAX, WHOLE
@@ -122,15 +121,7 @@ class ProviderConfig(BaseModel):
     def _versions(cls, values: Mapping[str, Price]) -> Mapping[str, Price]:
         return {_matching(_ID, key.lower(), "0x and 64 hexadecimal digits"): price for key, price in values.items()}
 
-    @field_validator("pools", mode="before")
-    @classmethod
-    def _pools(cls, values: Any) -> Any:
-        if not isinstance(values, (list, tuple)):
-            return values
-        try:
-            return tuple(PoolTerms.from_json(value) if isinstance(value, Mapping) else value for value in values)
-        except FieldInvalid as error:
-            raise ValueError(error.message) from None
+    _pools = field_validator("pools", mode="before")(parse_pools)
 
     @field_validator("only_solver")
     @classmethod

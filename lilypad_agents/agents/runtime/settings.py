@@ -22,6 +22,8 @@ from typing import Any, ClassVar, Self, get_origin
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from lilypad_agents.agents.runtime.errors import SettingInvalid, SettingsUnreadable, SettingUnknown
+from lilypad_agents.protocol.errors import FieldInvalid
+from lilypad_agents.protocol.terms import PoolTerms
 
 ROLES = ("creator", "provider", "solver", "mediator", "directory")
 PREFIX = "LILYPAD_"
@@ -179,3 +181,13 @@ def _invalid(error: ValidationError, origins: Mapping[str, str]) -> SettingInval
     name = str(first["loc"][0]) if first["loc"] else ""
     origin = origins.get(name, DEFAULT)
     return SettingInvalid(f"{name} ({origin}): {first['msg']}.", name=name, origin=origin, problem=first["msg"])
+
+
+def parse_pools(values: Any) -> Any:
+    """A setting `pools` before it is checked: terms as tables of a file become terms. Raises ValueError for what are none."""
+    if not isinstance(values, (list, tuple)):
+        return values
+    try:
+        return tuple(PoolTerms.from_json(value) if isinstance(value, Mapping) else value for value in values)
+    except FieldInvalid as error:
+        raise ValueError(error.message) from None

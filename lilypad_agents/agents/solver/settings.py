@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from lilypad_agents.agents.runtime.settings import AgentSettings
-from lilypad_agents.protocol.errors import FieldInvalid
+from lilypad_agents.agents.runtime.settings import AgentSettings, parse_pools
 from lilypad_agents.protocol.terms import PoolTerms
 
 _MIB = 2**20
@@ -62,12 +60,4 @@ class SolverSettings(AgentSettings):
     keep_public_s: int = Field(default=30 * _DAY, ge=1, description="how long public content stays after its last push")
     collect_s: float = Field(default=300.0, gt=0, description="pause between two collections of unneeded content")
 
-    @field_validator("pools", mode="before")
-    @classmethod
-    def _pools(cls, values: Any) -> Any:
-        if not isinstance(values, (list, tuple)):
-            return values
-        try:
-            return tuple(PoolTerms.from_json(value) if isinstance(value, Mapping) else value for value in values)
-        except FieldInvalid as error:
-            raise ValueError(error.message) from None
+    _pools = field_validator("pools", mode="before")(parse_pools)

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+from tests.assurance.syntax import nodes
 
 SWITCH_UNIT = "contracts/MutantSwitch.sol"
 SWITCH_ADDRESS = "0x00000000000000000000000000000000Deadbea7"
@@ -231,7 +232,7 @@ class Finder:
 
 def find(units: dict[str, dict[str, Any]], texts: dict[str, str], files: list[str]) -> list[Mutant]:
     """All mutants of `files`. `units`: ASTs by source unit name."""
-    declarations = {node["id"]: node for unit in units.values() for node in _nodes(unit) if "id" in node}
+    declarations = {node["id"]: node for unit in units.values() for node in nodes(unit) if "id" in node}
     found: list[Mutant] = []
     for file in files:
         finder = Finder(file, texts[file].encode(), declarations)
@@ -284,18 +285,6 @@ def _switch(right: str, mutants: list[tuple[int, Mutant]]) -> str:
         else:
             right = f"(mutantOn({number}) ? {mutant.wrong} : {right})"
     return right
-
-
-def _nodes(node: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(node, list):
-        for item in node:
-            yield from _nodes(item)
-    elif isinstance(node, dict):
-        if "nodeType" in node:
-            yield node
-        for child in node.values():
-            if isinstance(child, (dict, list)):
-                yield from _nodes(child)
 
 
 def _type(node: dict[str, Any]) -> str:
