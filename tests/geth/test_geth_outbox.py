@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -15,10 +14,10 @@ from lilypad_agents.chain.outbox import Mined, Outbox, Pending
 from lilypad_agents.chain.rpc import Rpc
 from lilypad_agents.chain.transaction import FeeMarketTransaction
 from lilypad_agents.chain.types import Wei
+from tests.support.outbox import Open
 from tests.support.chain import CHAIN, Events, balance, fresh_address, nonce
 
 GWEI = 10**9
-Open = Callable[..., Outbox]
 
 
 def _by_hand(rpc: Rpc, signer: LocalSigner, to: str, fees: Fees, at_nonce: int) -> str:
