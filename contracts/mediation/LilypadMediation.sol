@@ -277,7 +277,8 @@ contract LilypadMediation is MediationRounds {
         return DisputeMoney.class(e.standing) == 1 && !_isAudit(c.kind) ? bill.begun : 0;
     }
 
-    /// @dev The first lone seat is paid as {DisputeMoney-outcome} pays a seat: for Unavailable where the provider did not serve, and for anything without fault.
+    /// @dev The first lone seat is paid as {DisputeMoney-outcome} pays a seat: for Unavailable where the provider did not serve,
+    /// and for anything without fault. Said again here, since that function would not fit into the contract once more.
     function _replacedPay(Ending memory e, Bill memory bill) private pure returns (uint256) {
         if (uint160(e.replaced) == 0) return 0;
         bool unserved = e.standing == Finding.Unserved || e.standing == Finding.NotOpened;
