@@ -23,9 +23,13 @@ ONE = 10**18
 PLAIN = Wishes(pool=UNVERIFIED)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def config(network: Network) -> Path:
-    return network.folder / ".devnet" / "creator.toml"
+    """Settings of the network's creators, creator8 with something in its ledger balance whatever other tests took from it."""
+    config = network.folder / ".devnet" / "creator.toml"
+    with Client.connect(config=config, account="creator8") as client:
+        client.deposit(10 * ONE)
+    return config
 
 
 def test_run__one_call__returns_the_verified_result(network: Network) -> None:
