@@ -22,6 +22,7 @@ from lilypad_agents.agents.provider.store import ProviderStore
 from lilypad_agents.agents.runtime import http_signature
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.errors import PortTaken
+from lilypad_agents.agents.runtime.http_heads import BoundedHeads
 from lilypad_agents.agents.runtime.http_signature import NonceStore
 from lilypad_agents.agents.runtime.panels import Panels
 from lilypad_agents.agents.solver.access import received
@@ -120,7 +121,7 @@ class Gateway:
         self.url = f"http://{authority}"
         readers = Readers(self._context, self._store, {authority, authority.replace("127.0.0.1", "localhost")})
         app = create_gateway(self._context.store, readers.may_read, identify=readers.identify)
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)
+        config = uvicorn.Config(app, http=BoundedHeads, log_config=None, access_log=False, lifespan="off", server_header=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
         self._thread.start()

@@ -9,6 +9,7 @@ import threading
 import uvicorn
 
 from lilypad_agents.agents.runtime.errors import PortTaken
+from lilypad_agents.agents.runtime.http_heads import BoundedHeads
 from lilypad_agents.agents.solver.access import Access
 from lilypad_agents.agents.solver.api import create_api
 from lilypad_agents.agents.solver.service import SolverService
@@ -52,7 +53,7 @@ class ApiServer:
         access = Access(self._settings, self._authorities(host, port))
         config = uvicorn.Config(
             create_api(self._service, access),
-            http="h11",  # it limits what a head may have; httptools does not
+            http=BoundedHeads,
             log_config=None,
             access_log=False,
             lifespan="off",

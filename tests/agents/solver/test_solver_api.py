@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import re
 import socket
@@ -244,6 +245,33 @@ def test_body__without_a_length_and_without_end__is_cut_off(solver: RunningSolve
         except (BrokenPipeError, ConnectionResetError):
             pass
     assert sent < 30 * 2**20
+
+
+@pytest.mark.parametrize("start", ["GET /v1/info HTTP/1.1\r\nhost: x\r\nx: ", "GET /", "\r\n"])
+def test_head__without_end__is_cut_off(solver: RunningSolver, start: str) -> None:
+    """flt:F35 In a header, in the address, or before either."""
+    target = urlsplit(solver.url)
+    filler = b"\r\n" if start == "\r\n" else b"a"
+    sent = 0
+    with socket.create_connection((target.hostname, target.port), 5) as raw:
+        raw.sendall(start.encode())
+        try:
+            for _ in range(1_000):
+                raw.sendall(filler * (65_536 // len(filler)))
+                sent += 65_536
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+    assert sent < 30 * 2**20
+
+
+def test_requests__many_on_one_connection_with_long_heads__are_all_answered(solver: RunningSolver) -> None:
+    """flt:F35 The bound is one of each head, not of a connection."""
+    target = urlsplit(solver.url)
+    connection = http.client.HTTPConnection(str(target.hostname), target.port, timeout=5)
+    for _ in range(4):
+        connection.request("GET", "/v1/info", headers={"x-long": "a" * 40_000})
+        response = connection.getresponse()
+        assert response.status == 200 and response.read()
 
 
 def test_body__of_another_media_type__is_415(solver: RunningSolver, creator: LocalSigner) -> None:
