@@ -18,7 +18,7 @@ MINUTES ?= 30
 RATE ?= 1.3
 SEED ?= 1
 
-.PHONY: help setup compile demo demo-cheat demo-cheat-seeds test test-agents test-network test-in-process
+.PHONY: help setup compile demo demo-cheat demo-cheat-seeds test test-unit test-agents test-network test-contracts
 .PHONY: faults faults-long geth test-geth soak gym bench bench-gas clean
 .PHONY: assure assure-long assure-static assure-model assure-symbolic assure-mutation assure-mutation-sample
 
@@ -56,18 +56,20 @@ demo-cheat: setup ## the same with a provider that cheats: how it is found out, 
 demo-cheat-seeds: setup compile ## a cheat before a lazy and an absent mediator, 50 seeds in simulated time
 	@$(BIN)/python -m bench.cheat_seeds
 
-test: setup compile ## every test that a change has to pass; two groups at a time, since those with processes mostly wait
+test: setup ## every test that a change has to pass; two groups at a time, since those with processes mostly wait
 	@if $(BIN)/python -m pytest -p no:ape_test -q tests/support/deliberately_failing.py >/dev/null 2>&1; then echo "the test runner lets a failing test pass"; exit 1; fi
-	@$(MAKE) --no-print-directory -j2 --output-sync=target test-agents test-in-process test-network
+	@$(MAKE) --no-print-directory -j2 --output-sync=target compile test-unit test-network test-agents test-contracts
 
-test-agents:
+test-unit: setup # beside the compiler: these tests need no compiled contracts
+	@$(BIN)/python -m pytest -p no:ape_test -q tests/unit
+
+test-agents: compile
 	@$(BIN)/python -m pytest -p no:ape_test -q tests/agents
 
-test-network:
+test-network: compile
 	@$(BIN)/python -m pytest -p no:ape_test -q tests/docs tests/e2e tests/faults
 
-test-in-process:
-	@$(BIN)/python -m pytest -p no:ape_test -q tests/unit
+test-contracts: compile
 	@ape test tests/contracts tests/adversaries tests/invariants -q
 
 faults: setup compile ## inject every fault of the list once, at a spot drawn from SEED; bench/results/faults.json
