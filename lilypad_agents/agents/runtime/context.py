@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lilypad_agents.agents.runtime import memory
 from lilypad_agents.agents.runtime.dealbook import DealBook
 from lilypad_agents.agents.runtime.disputes import MEDIATION
 from lilypad_agents.agents.runtime.health import Health
@@ -159,6 +160,7 @@ class AgentContext:
         Raises AlreadyRunning, ConfigurationError kinds (address book, other chain, other code, key), ChainUnreachable,
         DatabaseCorrupt and its kin, before anything is signed.
         """
+        memory.use_few_arenas()
         with ExitStack() as stack:
             prepare_folder(settings.data)
             stack.enter_context(lock_folder(settings.data))

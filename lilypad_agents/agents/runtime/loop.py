@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Protocol
 
+from lilypad_agents.agents.runtime import memory
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.dealbook import DealView
 from lilypad_agents.agents.runtime.errors import figures_of
@@ -34,6 +35,7 @@ _LONGEST_REST_S = 0.25
 _FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.25, 2.0
 _FINALITY_BLOCKS = 64
 _PRUNE_EVERY_BLOCKS = 512
+_GIVE_BACK_EVERY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class AgentLoop:
         self._done = threading.Condition()
         self._reconciled_at = context.head.number
         self._pruned_at = context.head.number
+        self._gave_back_at = time.monotonic()
         self._failures = 0
 
     # ---- from outside
@@ -199,6 +202,9 @@ class AgentLoop:
             self._pruned_at = advance.head.number
             depth = max(_FINALITY_BLOCKS, self.context.settings.confirmations, 8 * self.context.settings.reconcile_blocks)
             self.context.deals.prune(advance.head.number - depth)
+        if time.monotonic() - self._gave_back_at >= _GIVE_BACK_EVERY_S:
+            self._gave_back_at = time.monotonic()
+            memory.give_back()
 
     def _pause(self, busy: bool) -> float:
         longest = self.context.settings.poll_interval_s
