@@ -11,7 +11,9 @@ import click
 from lilypad_agents.cli.options import open_creator
 from lilypad_agents.cli.output import Output
 from lilypad_agents.cli.settings import Choice
+from lilypad_agents.errors import LilypadError
 from lilypad_agents.execution.display import printable
+from lilypad_agents.execution.pack import MANIFEST_NAME
 from lilypad_agents.protocol.ids import hex_of
 
 if TYPE_CHECKING:
@@ -53,10 +55,15 @@ def load_module(choice: Choice, reference: str) -> LocalModule:
         return local_module(pack_source(source_folder(parsed.path)))
     from lilypad_agents.agents.creator.runner import fetch_module
 
-    with open_creator(choice) as creator:
-        module = creator.session.modules.resolve(reference)
-        content = fetch_module(creator.session, module.manifest)
-        return LocalModule(module.manifest, hex_of(module.version_id), content.wasm, content.artifacts)
+    try:
+        with open_creator(choice) as creator:
+            module = creator.session.modules.resolve(reference)
+            content = fetch_module(creator.session, module.manifest)
+            return LocalModule(module.manifest, hex_of(module.version_id), content.wasm, content.artifacts)
+    except LilypadError as error:
+        if (Path(reference) / MANIFEST_NAME).is_file():
+            error.way_out = f"A name without ./ is one of a network. For the folder here say `./{reference}`."
+        raise
 
 
 def source_folder(path: str | Path) -> Path:

@@ -368,6 +368,14 @@ def test_local__bad_folder_or_inputs__are_refused(tmp_path: Path, words: list[st
     assert "Traceback" not in done.stderr
 
 
+def test_local__name_of_a_folder_here__says_how_to_mean_the_folder(tmp_path: Path) -> None:
+    """beh:K1"""
+    assert lilypad("module", "new", "hello", cwd=tmp_path).returncode == 0
+    done = lilypad("module", "run", "hello", "--local", cwd=tmp_path)
+    assert done.returncode != 0 and "`./hello`" in done.stderr
+    assert lilypad("module", "run", "./hello", "--local", "-i", "Name=x", cwd=tmp_path).returncode == 0
+
+
 def test_help__of_the_whole__is_quick(tmp_path: Path) -> None:
     """Generous, since other tests may run beside it; the import test above is the sharp one."""
     began = time.monotonic()
