@@ -2,29 +2,35 @@
 
 A devnet on geth by the command line: deployment, a job without and one with mediators, settled. Then the tests: outbox and
 deployment on geth, and the end-to-end tests with geth as the chain of their networks.
+
+Each test is written down as it ends (.cache/geth.jsonl). `--continue` goes on after a run that was broken off or in which
+something failed: it runs what has not passed yet. The report names the commit of every test, and says `complete` only when
+each has run.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-import xml.etree.ElementTree as xml
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from bench.gas_world import ROOT
+from bench.geth_log import Log, summary
 from bench.soak.report import commit
 from tests.e2e.anvil_only import ANVIL_ONLY
 
 RESULT = ROOT / "bench/results/geth.json"
+LOG = ROOT / ".cache/geth.jsonl"
 GETH = ROOT / ".geth/bin/geth"
-END_TO_END = ("run", "disputes", "bad_days", "client", "modules", "devnet", "soak")  # the last but one starts from nothing again
+END_TO_END = ("run", "disputes", "bad_days", "client", "contracts", "modules", "devnet", "soak")  # the last but one starts from nothing again
 TESTS = ("tests/geth", "tests/contracts/deploy/test_deploy_geth.py", *(f"tests/e2e/test_e2e_{name}.py" for name in END_TO_END))
 TEST_TIMEOUT_S = 900  # of one test, the start of its network included
 # Tests of other folders that drive anvil itself; their subjects are on geth in the end-to-end tests.
@@ -35,22 +41,37 @@ OTHER_TESTS = {
 
 
 def main() -> int:
-    began = time.monotonic()
-    version = re.search(r"^Version: (\S+)", _run([str(GETH), "version"]), re.MULTILINE)
-    report: dict[str, Any] = {
-        "about": "the end-to-end tests, the deployment and the outbox on geth in development mode; python -m bench.geth (make test-geth)",
-        "geth": version.group(1) if version else "unknown",
-        "commit": commit(),
-        "devnet": devnet_run(),
-        "tests": run_tests(sys.argv[1:]),
-        "left_out": {**ANVIL_ONLY, **OTHER_TESTS},
-    }
-    report["seconds"] = round(time.monotonic() - began)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--continue", dest="go_on", action="store_true", help="run what has not passed yet, by .cache/geth.jsonl")
+    go_on = parser.parse_args().go_on
+    LOG.parent.mkdir(exist_ok=True)
+    if not go_on:
+        LOG.unlink(missing_ok=True)
+    log, began, on = Log(LOG), time.monotonic(), commit()
+    if log.last("devnet") is None:
+        log.add(devnet={"commit": on, **devnet_run()})
+    run_tests(on)
+    log.add(run_seconds=round(time.monotonic() - began))
+    report = report_of(log, on)
     RESULT.write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(report, indent=1))
     good = all(job["state"] in ("ACCEPTED", "MEDIATION_ACCEPTED") for job in report["devnet"]["jobs"])
     tests = report["tests"]
-    return 0 if good and tests["complete"] and tests["passed"] and not tests["failed"] else 1
+    return 0 if good and tests["complete"] and not tests["failed"] + tests["skipped"] else 1
+
+
+def report_of(log: Log, on: str) -> dict[str, Any]:
+    version = re.search(r"^Version: (\S+)", _run([str(GETH), "version"]), re.MULTILINE)
+    return {
+        "about": "the end-to-end tests, the deployment and the outbox on geth in development mode; python -m bench.geth (make test-geth)",
+        "geth": version.group(1) if version else "unknown",
+        "commit": on,
+        "devnet": log.last("devnet"),
+        "tests": summary(log.last("found") or [], log.ended()),
+        "left_out": {**ANVIL_ONLY, **OTHER_TESTS},
+        "load_at_the_end": round(os.getloadavg()[2], 1),
+        "seconds": log.last("run_seconds"),
+    }
 
 
 def devnet_run() -> dict[str, Any]:
@@ -79,26 +100,22 @@ def _job(folder: Path, *words: str) -> dict[str, Any]:
     }
 
 
-def run_tests(more: list[str]) -> dict[str, Any]:
-    """Runs pytest over TESTS; counts, failures by name, and how long each file took."""
-    with tempfile.TemporaryDirectory(prefix="lilypad-geth-") as name:
-        results = Path(name) / "results.xml"
-        environment = {**os.environ, "LILYPAD_E2E_CHAIN": "geth", "PATH": f"{GETH.parent}{os.pathsep}{os.environ['PATH']}"}
-        command = [sys.executable, "-m", "pytest", "-p", "no:ape_test", "-q", "-o", f"timeout={TEST_TIMEOUT_S}", f"--junitxml={results}"]
-        ended = subprocess.run([*command, *TESTS, *more], cwd=ROOT, env=environment, check=False).returncode
-        cases = list(xml.parse(results).getroot().iter("testcase"))
-    failed = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
-    skipped = [case for case in cases if case.find("skipped") is not None]
-    files: Counter[str] = Counter(case.get("classname", "") for case in cases)
-    return {
-        "complete": ended in (0, 1),  # not when it was interrupted
-        "run": len(cases),
-        "passed": len(cases) - len(failed) - len(skipped),
-        "failed": [f"{case.get('classname')}.{case.get('name')}" for case in failed],
-        "skipped": len(skipped),
-        "by_file": dict(files),
-        "seconds": round(sum(float(case.get("time", 0)) for case in cases)),
+def run_tests(on: str) -> None:
+    """Runs pytest over TESTS, which writes to the log; when interrupted, waits until the network under test is down."""
+    environment = {
+        **os.environ,
+        "LILYPAD_E2E_CHAIN": "geth",
+        "GETH_LOG": str(LOG),
+        "GETH_LOG_COMMIT": on,
+        "PATH": f"{GETH.parent}{os.pathsep}{os.environ['PATH']}",
     }
+    words = ["-p", "no:ape_test", "-p", "bench.geth_log", "-v", "--tb=short", "-o", f"timeout={TEST_TIMEOUT_S}"]
+    process = subprocess.Popen([sys.executable, "-m", "pytest", *words, *TESTS], cwd=ROOT, env=environment)
+    try:
+        process.wait()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        process.wait()
 
 
 def _lilypad(folder: Path, *words: str) -> Any:

@@ -62,6 +62,7 @@ _TRANSFER = "0x" + keccak(text="Transfer(address,address,uint256)").hex()
 _OWN_FACTORY_NONCES = 512  # how far back a factory of our own is looked for
 _RECEIPT_TIMEOUT_S = 180.0
 _RECEIPT_POLL_S = 0.05
+_POOL_LAG_S = 10.0
 
 
 class DeploymentFailed(LilypadError):
@@ -421,14 +422,26 @@ class Deployment:
         return self._code(FACTORY) == FACTORY_CODE
 
     def _send_presigned(self) -> bytes:
-        """Coin is sent to its account only when that is what the node misses: most refuse it for having no chain id."""
+        """Coin is sent to its account only when that is what the node misses: most refuse it for having no chain id.
+
+        A node's pool sees new coin a moment after the node has the receipt for it, so the same refusal is waited out.
+        """
         try:
-            return to_bytes(self.rpc.request("eth_sendRawTransaction", _FACTORY_TRANSACTION))
+            return self._offer_presigned()
         except RpcError as error:
-            if "insufficient" not in error.message.lower():
-                raise
+            refusal = _other_than_funds(error)
         missing = _FACTORY_COST - quantity(self.rpc.request("eth_getBalance", _FACTORY_SIGNER, "latest"))
         self.sender.send(_FACTORY_SIGNER, b"", max(0, missing))
+        pause = threading.Event()
+        for _ in range(int(_POOL_LAG_S / _RECEIPT_POLL_S)):
+            try:
+                return self._offer_presigned()
+            except RpcError as error:
+                refusal = _other_than_funds(error)
+            pause.wait(_RECEIPT_POLL_S)
+        raise refusal
+
+    def _offer_presigned(self) -> bytes:
         return to_bytes(self.rpc.request("eth_sendRawTransaction", _FACTORY_TRANSACTION))
 
     # ---- the faucet's share
@@ -449,6 +462,13 @@ class Deployment:
         transfer = load_artefact("LilypadToken").abi.function("transfer")
         self.sender.send(token["address"], transfer.encode(faucet["address"], parameters.faucet_share))
         self._crash.point("sent share")
+
+
+def _other_than_funds(refusal: RpcError) -> RpcError:
+    """The refusal again when coin is what it misses; raises it otherwise."""
+    if "insufficient" not in refusal.message.lower():
+        raise refusal
+    return refusal
 
 
 def earlier_deployments(found: Mapping[str, Any], planned: Sequence[PlannedContract]) -> list[Any]:

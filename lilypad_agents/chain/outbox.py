@@ -429,7 +429,7 @@ class Outbox:
         queued = self._ready(self._store.queued(max(0, room)), view)
         if not queued:
             return
-        funds = view.balance - sum(a.gas * a.fees.max_fee + _value(action, a) for action, a in sent.values())
+        funds = view.balance - _held_by(sent)
         highest = self._store.highest_nonce()
         nonce = max(view.pending_nonce, 0 if highest is None else highest + 1)
         signed = []
@@ -558,16 +558,20 @@ class Outbox:
         for (action, attempt), refusal in zip(due, refusals, strict=True):
             self._sent_at[attempt.hash] = now
             if refusal is not None:
-                self._note_refusal(action, attempt, refusal)
+                self._note_refusal(action, attempt, refusal, view)
 
-    def _note_refusal(self, action: Action, attempt: Attempt, refusal: RpcError) -> None:
+    def _note_refusal(self, action: Action, attempt: Attempt, refusal: RpcError, view: View) -> None:
         text = refusal.message.lower()
         if any(phrase in text for phrase in _HARMLESS):
             return
         if any(phrase in text for phrase in _NEVER_VALID) and not attempt.cancels:
             self._store.mark(action, {"kind": "refused", "message": refusal.message})
         elif "insufficient funds" in text:
-            self._block(action, self._lacks(action, 1))
+            missing = _held_by(self._open_attempts(view)) - view.balance
+            if missing > 0:
+                self._block(action, self._lacks(action, missing))
+            else:  # a node's pool sees coin a moment after its state does (geth): sent again by the next step
+                self._sent_at.pop(attempt.hash, None)
         elif not isinstance(self._blocked.get(action.key), FeeCapReached):  # the better reason for the same refusal
             self._block(action, refusal)
 
@@ -585,6 +589,11 @@ class Outbox:
 
 def _value(action: Action, attempt: Attempt) -> int:
     return 0 if attempt.cancels else action.value
+
+
+def _held_by(sent: dict[int, tuple[Action, Attempt]]) -> int:
+    """The most coin, in wei, that these transactions can cost together."""
+    return sum(attempt.gas * attempt.fees.max_fee + _value(action, attempt) for action, attempt in sent.values())
 
 
 def _fee_wait(view: View, cap: Wei) -> FeeCapReached:

@@ -78,6 +78,13 @@ def from_faults(report: dict[str, Any]) -> list[Row]:
     ]  # fmt: skip
 
 
+def from_geth(report: dict[str, Any]) -> list[Row]:
+    tests = report["tests"]
+    result = f"{tests['passed']} passed, {len(tests['failed'])} failed, {len(tests['skipped'])} skipped, {len(tests['not_reached'])} not reached"
+    good = tests["complete"] and tests["passed"] == tests["found"]
+    return [Row("everything that can run on another chain", f"geth {report['geth']}", f"{tests['found']} tests", result, report["seconds"], good)]
+
+
 def from_any(subject: str, method: str) -> Callable[[dict[str, Any]], list[Row]]:
     """One row of a report that says itself what went wrong."""
 
@@ -98,6 +105,7 @@ REPORTS: dict[str, Callable[[dict[str, Any]], list[Row]]] = {
     "gym": from_gym,
     "faults": from_faults,
     "crash_sweep": from_any("a kill at every durable step", "real agents on a real chain"),
+    "geth": from_geth,
     "soak": from_any("hours of ordinary work", "real agents on a real chain"),
 }
 SHORT = {

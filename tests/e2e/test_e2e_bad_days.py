@@ -43,7 +43,7 @@ def test_interrupt__in_mid_job__prints_how_to_resume_and_the_job_is_paid_once(ne
     assert ended.code == 130
     assert last["error"]["code"] == "interrupted"
     assert "lilypad job wait 0x" in last["error"]["hint"]
-    again = network.lilypad(*words, "--wait", "final", "--json")
+    again = network.lilypad(*words, "--wait", "final", "--json", seconds=240)  # most of it the job itself
     assert again.code == 0, again.err
     assert network.deals("creator3") == deals + 1
     waited = network.lilypad("job", "wait", again.data["deal"], "--account", "creator3", "--json")

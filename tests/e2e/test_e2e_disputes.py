@@ -7,11 +7,11 @@ import time
 from lilypad_agents.devnet.funding import address_of
 from lilypad_agents.devnet.layout import CHEATER, MEDIATORS, ROLES
 from lilypad_agents.protocol.price import challenge_fee, challenger_bounty, locked_total, premium_of
-from tests.e2e.network import Network
+from tests.e2e.network import Network, seconds_on
 
 ONE = 10**18
 CHEAT = address_of(CHEATER)
-VERDICT_S = 60  # from the challenge on, when nobody appeals
+VERDICT_S = seconds_on(anvil=60, geth=120)  # from the challenge on, when nobody appeals
 
 
 def _free(network: Network, index: int) -> int:
@@ -39,7 +39,7 @@ def test_cheat__found_by_an_own_run_and_challenged__loses_its_bond_within_a_minu
     if audited:
         assert done.code == 2 and network.lilypad("job", "show", deal, *words).data["state"] != "RESULTS_SUBMITTED"
     drawn = audited or done.data["drawn"]
-    waited = network.start("job", "wait", deal, "--wait", "final", "--account", "creator2").end(90)
+    waited = network.start("job", "wait", deal, "--wait", "final", "--account", "creator2").end(VERDICT_S + 30)
     seconds = time.monotonic() - began
     assert waited.code == 30
     assert seconds < VERDICT_S

@@ -13,7 +13,7 @@ from lilypad_agents.devnet.layout import FIRST_PROVIDER
 from lilypad_agents.execution.manifest import parse_published
 from lilypad_agents.protocol.ids import DealId
 from tests.e2e.e2e_modules import ESCAPES
-from tests.e2e.network import PAID, PLAIN, PROJECT, Network, changes
+from tests.e2e.network import PAID, PLAIN, PROJECT, Network, changes, seconds_on
 
 ONE = 10**18
 
@@ -26,8 +26,8 @@ def wei(text: str) -> int:
 
 def test_up__cold__is_ready_and_runs_a_first_job_within_a_minute(network: Network) -> None:
     """beh:L1 (the job itself is timed in bench/latency.py)"""
-    assert network.cold_seconds < 45  # type: ignore[attr-defined]
-    done = network.lilypad("run", "cowsay:v0.0.1", "-i", "Message=first", seconds=15)
+    assert network.cold_seconds < seconds_on(anvil=45, geth=240)  # type: ignore[attr-defined]
+    done = network.lilypad("run", "cowsay:v0.0.1", "-i", "Message=first", seconds=seconds_on(anvil=15, geth=40))
     assert done.code == 0, done.err
     assert "< first >" in done.out
 

@@ -340,6 +340,31 @@ def test_wait__no_coin__names_the_missing_sum_and_goes_out_once_funded(
     assert outbox.wait("pay", 10).succeeded and balance(rpc, to) == 5_000
 
 
+def test_pump__pool_sees_coin_later_than_the_state__is_sent_again_and_nobody_is_asked_for_coin(
+    rpc: Rpc, proxy: FaultProxy, open_outbox: Open, events: Events
+) -> None:
+    """flt:F23 geth refuses for a moment what is paid with coin that it has just mined."""
+    refused: list[str] = []
+
+    def lag(request: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        if request["method"] != "eth_sendRawTransaction" or len(refused) == 2:
+            return answer
+        refused.append(request["params"][0])
+        rpc.request("anvil_dropAllTransactions")
+        reason = "insufficient funds for gas * price + value: balance 0, tx cost 21, overshot 21"
+        return {"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32000, "message": reason}}
+
+    rpc.request("evm_setAutomine", False)
+    proxy.rewrite = lag
+    outbox, to = open_outbox(rpc=Rpc(RpcConfig((proxy.url,), CHAIN))), fresh_address(28)
+    outbox.submit("pay", to, value=3)
+    for _ in range(3):
+        outbox.pump()
+    mine(rpc)
+    assert outbox.wait("pay", 10).succeeded and balance(rpc, to) == 3
+    assert len(refused) == 2 and not events.named("outbox_blocked")
+
+
 def test_pump__too_little_coin_for_all__nearest_deadline_gets_it(
     rpc: Rpc, open_outbox: Open, signer: LocalSigner
 ) -> None:

@@ -272,6 +272,18 @@ class Choosy:
         return getattr(self._rpc, name)
 
 
+class Late(Choosy):
+    """A node whose pool knows nothing of the factory signer's coin when it is first sent its transaction, nor for two times more."""
+
+    refused = 0
+
+    def request(self, method: str, *params: Any, **options: Any) -> Any:
+        if method == "eth_sendRawTransaction" and str(params[0]).startswith("0xf8a5") and self.refused < 3:
+            self.refused += 1
+            raise RpcError("insufficient funds for gas * price + value: balance 0", rpc_code=-32000)
+        return self._rpc.request(method, *params, **options)
+
+
 def test_deploy__factory_missing__is_made_by_its_presigned_transaction(deploy: Deploy, rpc: Rpc) -> None:
     """beh:L3: the same addresses as everywhere else."""
     here = in_order(deploy())
@@ -280,6 +292,15 @@ def test_deploy__factory_missing__is_made_by_its_presigned_transaction(deploy: D
     book = deploy()
     assert rpc.request("eth_getCode", FACTORY, "latest") == "0x" + FACTORY_CODE.hex()
     assert (book["factory"], in_order(book)) == ({"address": FACTORY, "canonical": True}, here)
+
+
+def test_deploy__pool_sees_the_coin_later_than_the_state__factory_is_the_usual_one_all_the_same(deploy: Deploy, rpc: Rpc, events: Events) -> None:
+    """beh:L3 geth goes on refusing for a moment when the coin for the presigned transaction is mined."""
+    rpc.request("anvil_setCode", FACTORY, "0x")
+    late = Late(rpc)
+    book = deploy(rpc=late)
+    assert late.refused == 3 and book["factory"] == {"address": FACTORY, "canonical": True}
+    assert not events.named("presigned_factory_refused")
 
 
 def test_deploy__node_refuses_the_presigned_one__own_factory_is_used_and_found_again(
