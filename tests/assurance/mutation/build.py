@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -71,7 +72,14 @@ def all_mutants() -> tuple[dict[str, str], list[Mutant]]:
 
 
 def build(texts: dict[str, str], mutants: list[Mutant], target: Path) -> list[Mutant]:
-    """Writes a build file like Ape's with these mutants inside; answers those that compile, numbered from 1 in their order."""
+    """Writes a build file like Ape's with these mutants inside; answers those that compile, numbered from 1 in their order.
+
+    Compiling takes minutes, so a build that is there already from the same sources and mutants is kept."""
+    made_of = {"made of": fingerprint(_mutated(texts, list(enumerate(mutants, 1))), BUILD.read_text(encoding="utf-8"))}
+    note = target.with_suffix(".of.json")
+    if target.exists() and note.exists() and (known := json.loads(note.read_text(encoding="utf-8"))).items() >= made_of.items():
+        refused = set(known["refused"])
+        return [mutant for mutant in mutants if mutant.key not in refused]
     valid = _those_that_compile(texts, mutants)
     mutated = _mutated(texts, list(enumerate(valid, 1)))
     names = sorted({name for mutant in valid for name in MONEY[mutant.file]})
@@ -83,11 +91,23 @@ def build(texts: dict[str, str], mutants: list[Mutant], target: Path) -> list[Mu
         code = answer["contracts"][unit][name]["evm"]["bytecode"]["object"]
         entries["contractTypes"][name]["deploymentBytecode"]["bytecode"] = "0x" + code
         print(f"  {name}: {len(code) // 2} bytes", flush=True)
+    note.unlink(missing_ok=True)
+    write_whole(target, json.dumps(entries))
+    refused = {mutant.key for mutant in mutants} - {mutant.key for mutant in valid}
+    write_whole(note, json.dumps(made_of | {"refused": sorted(refused)}))
+    return valid
+
+
+def fingerprint(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write_whole(target: Path, text: str) -> None:
+    """The old file or the new one, never half of it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=target.parent, delete=False, encoding="utf-8") as file:
-        json.dump(entries, file)
+        file.write(text)
     os.replace(file.name, target)
-    return valid
 
 
 def _those_that_compile(texts: dict[str, str], mutants: list[Mutant]) -> list[Mutant]:
@@ -99,6 +119,8 @@ def _those_that_compile(texts: dict[str, str], mutants: list[Mutant]) -> list[Mu
         if not found:
             return [mutant for _, mutant in numbered]
         refused = {_number_at(mutated, error) for error in found}
+        for number in sorted(refused):
+            print(f"  does not compile: {mutants[number - 1].place}:{mutants[number - 1].line} {mutants[number - 1].change}", flush=True)
         numbered = [(number, mutant) for number, mutant in numbered if number not in refused]
 
 
@@ -110,7 +132,7 @@ def _mutated(texts: dict[str, str], numbered: list[tuple[int, Mutant]]) -> dict[
 
 
 def _number_at(mutated: dict[str, str], error: dict[str, Any]) -> int:
-    """The mutant that stands closest before the end of an error's place."""
+    """The mutant that stands closest before the end of an error's place: the innermost, or the right side of a comparison."""
     place = error.get("sourceLocation")
     if place is None:
         raise CompilerRefused(error["formattedMessage"])
@@ -119,7 +141,7 @@ def _number_at(mutated: dict[str, str], error: dict[str, Any]) -> int:
     before = _ON.findall(text[: place["start"]].decode())
     if not within and not before:
         raise CompilerRefused(error["formattedMessage"])
-    return int(within[0] if within else before[-1])
+    return int((within or before)[-1])
 
 
 def _refuse(found: list[dict[str, Any]]) -> None:
