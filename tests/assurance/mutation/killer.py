@@ -2,9 +2,9 @@
 
 First, with no mutant on, the worlds that tests share are built once, and each test runs in a fork: whether it passes (what fails
 here, by gas and size limits, since the switches cost both, is left out), what it costs, and which mutants it asks for at all. The
-tests are deterministic, so a mutant that a test does not ask for changes nothing in it. Each mutant then runs in a fork against
-the tests that reach it until the first fails, and after those against tests whose shared world reaches it, with that world built
-anew. A mutant that no test reaches has survived; so has one that is alive when its budget of processor time is spent.
+tests are deterministic, so a mutant that a test does not ask for changes nothing in it. Each mutant then runs against the tests
+that reach it, each in a fork, until the first fails, and after those against tests whose shared world reaches it, with that world
+built anew. A mutant that no test reaches has survived; so has one that is alive when its budget of processor time is spent.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,8 @@ def without_shrinking() -> None:
 class Record:
     """A test with no mutant on. `anew`: what it reaches when the worlds that it shares are built in it, for one of each kind."""
 
-    of: str
-    passed: bool
+    of: str  # the sources
+    failure: str
     seconds: float
     reached: list[int]
     anew: list[int] | None = None
@@ -68,11 +69,11 @@ class Killer:
 
     @property
     def tests(self) -> list[str]:
-        return sorted(name for name, record in self._records.items() if record.passed)
+        return sorted(name for name, record in self._records.items() if not record.failure)
 
     @property
     def left_out(self) -> list[str]:
-        return sorted(name for name, record in self._records.items() if not record.passed)
+        return sorted(name for name, record in self._records.items() if record.failure)
 
     @pytest.hookimpl
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -82,7 +83,6 @@ class Killer:
         if not self.tests:
             raise pytest.UsageError("no test passes without a mutant")
         for (_, mutant), answer, seconds in in_forks(self._reached(), self._in_fork, self._jobs):
-            # A fork that dies without a word was killed by what the mutant did to it: that is noticed, too.
             answer = answer or {"outcome": "crash", "killer": "", "ran": 0, "not_run": 0}
             if answer["killer"]:
                 self._kills[mutant.place][answer["killer"]] += 1
@@ -123,9 +123,9 @@ class Killer:
             return asdict(self._look(now[name], self._items[name], name in wanted))
 
         for done, (name, answer, _) in enumerate(in_forks(missing, look, self._jobs), 1):
-            self._records[name] = Record(**answer) if answer else Record(now[name], False, 0.0, [])
-            if not self._records[name].passed:
-                print(f"fails without a mutant: {name}", flush=True)
+            self._records[name] = Record(**answer) if answer else Record(now[name], "its process died", 0.0, [])
+            if self._records[name].failure:
+                print(f"fails without a mutant: {name}: {self._records[name].failure}", flush=True)
             if done % 50 == 0 or done == len(missing):
                 print(f"{done} of {len(missing)} tests looked at", flush=True)
                 write_whole(target, json.dumps({name: asdict(record) for name, record in self._records.items()}))
@@ -133,7 +133,7 @@ class Killer:
     def _look(self, of: str, item: pytest.Item, wanted: bool) -> Record:
         self._switch.trace()
         began = time.process_time()
-        passed = self._run(item)
+        failure = self._run(item)
         seconds = time.process_time() - began
         reached = self._switch.traces()
         anew = None
@@ -141,12 +141,14 @@ class Killer:
             item.session._setupstate.teardown_exact(None)
             self._run(item)
             anew = self._switch.traces()
-        return Record(of, passed, round(seconds, 3), reached, anew)
+        return Record(of, failure, round(seconds, 3), reached, anew)
 
-    def _run(self, item: pytest.Item) -> bool:
-        """Whether a test passes. Another test is named as the next one, so that what all share stays."""
+    def _run(self, item: pytest.Item) -> str:
+        """Why a test failed; empty if it passed. Another test is named as the next one, so that what all share stays."""
+        item.session._setupstate.teardown_exact(item)
         following = next(other for other in item.session.items if other is not item)
-        return all(report.passed for report in runtestprotocol(item, log=False, nextitem=following))
+        reports = runtestprotocol(item, log=False, nextitem=following)
+        return next((report.longreprtext[-500:] or report.outcome for report in reports if not report.passed), "")
 
     # ---- mutants
 
@@ -158,43 +160,55 @@ class Killer:
             else:
                 self._tell(mutant, {"outcome": "survived", "killer": "", "ran": 0, "not_run": 0, "seconds": 0.0})
 
-    def _plan(self, number: int, mutant: Mutant) -> tuple[list[str], list[str]]:
-        """The tests that reach it, and those that share a world which reaches it; short ones and known killers first."""
+    def _plan(self, number: int, mutant: Mutant) -> tuple[list[str], list[list[str]]]:
+        """The tests that reach it, and by world those that share one which reaches it, the test that was looked at in front;
+        short ones and known killers first."""
         here, file = self._kills[mutant.place], self._kills[mutant.file]
 
         def rank(name: str) -> float:
             return self._records[name].seconds / (1 + 10 * here[name] + file[name])
 
         reaching = [name for name in self.tests if number in self._sets[name]]
-        kinds = {self._kinds[name] for name, record in self._records.items() if record.anew and number in record.anew}
-        sharing = [name for name in self.tests if self._kinds[name] in kinds]
-        return sorted(reaching, key=rank), sorted(sharing, key=rank)
+        sharing = []
+        for first in (name for name in self.tests if number in (self._records[name].anew or ())):
+            others = [name for name in self.tests if self._kinds[name] == self._kinds[first] and name != first]
+            sharing.append([first, *sorted(others, key=rank)])
+        return sorted(reaching, key=rank), sharing
 
-    @property
+    @cached_property
     def _sets(self) -> dict[str, set[int]]:
-        if not hasattr(self, "_made"):
-            self._made = {name: set(record.reached) for name, record in self._records.items()}
-        return self._made
+        return {name: set(record.reached) for name, record in self._records.items()}
 
     def _in_fork(self, task: tuple[int, Mutant], say: Say) -> dict[str, Any]:
         number, mutant = task
         reaching, sharing = self._plan(number, mutant)
         ran = not_run = 0
         self._switch.turn_on(number)
-        # Beyond its own end, should a test hang where no signal is heard.
-        resource.setrlimit(resource.RLIMIT_CPU, (BUDGET * 10, BUDGET * 10))
-        for names, anew in ((reaching, False), (sharing, True)):
-            if anew and names:
-                next(iter(self._items.values())).session._setupstate.teardown_exact(None)
-            for name in names:
-                usual = self._records[name].seconds
-                if time.process_time() + usual > BUDGET:
+        for names, anew in ((reaching, False), *((names, True) for names in sharing)):
+            if anew:
+                # The world is built by the first test, which also says whether that works at all, in this process.
+                self._items[names[0]].session._setupstate.teardown_exact(None)
+                ran += 1
+                if self._run(self._items[names[0]]):
+                    return {"outcome": "killed", "killer": names[0], "ran": ran, "not_run": 0}
+            for name in names[anew:]:
+                if _spent() + self._records[name].seconds > BUDGET:
                     not_run += 1
                     continue
                 ran += 1
-                late = {"outcome": "timeout", "killer": name, "ran": ran, "not_run": 0}
-                signal.signal(signal.SIGPROF, lambda *_, late=late: say(late))
-                signal.setitimer(signal.ITIMER_PROF, 20 + 10 * usual)
-                if not self._run(self._items[name]):
-                    return {"outcome": "killed", "killer": name, "ran": ran, "not_run": 0}
+                # Each test in a fork of its own: none sees what another left behind.
+                ((_, outcome, _),) = in_forks([name], self._one, 1)
+                if outcome != "survived":
+                    return {"outcome": outcome or "crash", "killer": name, "ran": ran, "not_run": 0}
         return {"outcome": "survived", "killer": "", "ran": ran, "not_run": not_run}
+
+    def _one(self, name: str, say: Say) -> str:
+        """A test that takes ten times as long as usual hangs, by the mutant. A fork that dies was killed by it, too."""
+        signal.signal(signal.SIGPROF, lambda *_: say("timeout"))
+        signal.setitimer(signal.ITIMER_PROF, 20 + 10 * self._records[name].seconds)
+        return "killed" if self._run(self._items[name]) else "survived"
+
+
+def _spent() -> float:
+    """Seconds of processor time of this process and those that it started."""
+    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))

@@ -118,10 +118,10 @@ def killer(records: dict[str, Record], kinds: dict[str, frozenset[str]]) -> Kill
 
 def test_plan__has_tests_that_reach_a_mutant__short_ones_and_known_killers_first() -> None:
     records = {
-        "slow": Record("", True, 3.0, [1, 2]),
-        "fast": Record("", True, 1.0, [1]),
-        "fails": Record("", False, 0.1, [1]),
-        "elsewhere": Record("", True, 0.1, [2]),
+        "slow": Record("", "", 3.0, [1, 2]),
+        "fast": Record("", "", 1.0, [1]),
+        "fails": Record("", "AssertionError", 0.1, [1]),
+        "elsewhere": Record("", "", 0.1, [2]),
     }
     made = killer(records, {name: frozenset() for name in records})
     at = mutant("3 + 4", "3 - 4")
@@ -133,12 +133,12 @@ def test_plan__has_tests_that_reach_a_mutant__short_ones_and_known_killers_first
 
 def test_plan__has_the_tests_of_a_world_that_reaches_a_mutant_when_it_is_built() -> None:
     records = {
-        "one": Record("", True, 1.0, [], [9]),
-        "other of its world": Record("", True, 0.5, []),
-        "of no world": Record("", True, 0.1, [], []),
+        "looked at": Record("", "", 1.0, [], [9]),
+        "other of its world": Record("", "", 0.5, []),
+        "of no world": Record("", "", 0.1, [], []),
     }
-    made = killer(records, {"one": frozenset({"_world"}), "other of its world": frozenset({"_world"}), "of no world": frozenset()})
-    assert made._plan(9, mutant("3 + 4", "3 - 4")) == ([], ["other of its world", "one"])
+    made = killer(records, {"looked at": frozenset({"_world"}), "other of its world": frozenset({"_world"}), "of no world": frozenset()})
+    assert made._plan(9, mutant("3 + 4", "3 - 4")) == ([], [["looked at", "other of its world"]])
 
 
 def test_place__counts_the_same_change_in_one_function() -> None:
