@@ -49,7 +49,7 @@ def main() -> int:
     made_of = fingerprint(texts)
     folder = CACHE / fingerprint(texts, [mutant.key for mutant in taken])
     began = time.monotonic()
-    valid = build(texts, taken, folder / "build.json")
+    valid = build(texts, taken, folder)
     ended = _ended(made_of)
     left = [(number, mutant) for number, mutant in enumerate(valid, 1) if _to_run(mutant, ended, options)]
     killer = Killer(Switch(folder / "build.json"), left, folder, options.jobs, lambda *end: _note(made_of, *end))

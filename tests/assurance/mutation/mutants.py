@@ -19,10 +19,11 @@ from tests.assurance.syntax import nodes
 
 SWITCH_UNIT = "contracts/MutantSwitch.sol"
 SWITCH_ADDRESS = "0x00000000000000000000000000000000Deadbea7"
-# The address's balance is the number of the mutant that is on, or REACH: then none is on, and each mutant that is asked for
-# leaves a trace, as the EVM has to load the address REACH plus its number. Library functions are pure; the number is read behind
-# a pointer whose type says so, as LilypadOpening._maker does for another reason.
-REACH = 0x5EEC << 128
+# Mutant n is on when this account's balance is LIT - n: then the account at LIT, the only one with a balance near there, is
+# the one that is asked for. Each mutant that is asked for leaves a trace, as the EVM has to load an account of its own for it. One expression without variables,
+# since the functions that it is inlined in have none to spare. Library functions are pure; the balance is read behind a pointer
+# whose type says so, as LilypadOpening._maker does for another reason.
+LIT = 0x5EEC << 128
 SWITCH_SOURCE = f"""// SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
@@ -37,11 +38,7 @@ function mutantOn(uint256 number) pure returns (bool) {{
 
 function _isOn(uint256 mutant) view returns (bool yes) {{
     assembly ("memory-safe") {{
-        let on := balance({SWITCH_ADDRESS.lower()})
-        yes := eq(on, mutant)
-        if gt(on, {REACH - 1:#x}) {{
-            yes := balance(add(on, mutant))
-        }}
+        yes := balance(add(balance({SWITCH_ADDRESS.lower()}), mutant))
     }}
 }}
 """

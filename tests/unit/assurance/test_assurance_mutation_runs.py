@@ -18,8 +18,9 @@ from tests.assurance.mutation.__main__ import place_of
 from tests.assurance.mutation.build import compile_units, errors_of
 from tests.assurance.mutation.forks import Say, in_forks
 from tests.assurance.mutation.killer import Killer, Record
-from tests.assurance.mutation.mutants import REACH, SWITCH_ADDRESS, SWITCH_SOURCE, SWITCH_UNIT, Mutant, schema
+from tests.assurance.mutation.mutants import SWITCH_SOURCE, SWITCH_UNIT, Mutant, schema
 from tests.assurance.mutation.switch import Switch
+from tests.support.evm import Evm
 
 SOURCE = """// SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
@@ -47,9 +48,8 @@ def compiled() -> bytes:
     return bytes.fromhex(answer["contracts"]["contracts/C.sol"]["C"]["evm"]["bytecode"]["object"])
 
 
-def called(evm: EVM, address: str, balance: int) -> int | None:
+def called(evm: EVM, address: str) -> int | None:
     """What the contract answers, or None where it reverts."""
-    evm.set_balance(SWITCH_ADDRESS, balance)
     try:
         return int.from_bytes(evm.message_call("0x" + "01" * 20, address, b"")[:32], "big")
     except RuntimeError:
@@ -59,14 +59,17 @@ def called(evm: EVM, address: str, balance: int) -> int | None:
 def test_switch__makes_one_mutant_wrong_and_traces_all_that_are_asked_for() -> None:
     def work(code: bytes, say: Say) -> list[Any]:
         # In a fork, since a switch changes the EVMs of its process.
-        switch = Switch(Path("none"))
-        evm = EVM(gas_limit=2**40)
+        switch, chain = Switch(Path("none")), Evm()
+        evm = chain._evm
         address = evm.deploy("0x" + "01" * 20, code)
-        answers = [called(evm, address, number) for number in (0, 1, 5, 6, 7)]
-        switch._traced = [evm]
+        answers = [called(evm, address)]
+        for number in (1, 5, 6, 7):
+            switch.turn_on(number)
+            answers.append(called(evm, address))
+        switch.trace()
         before = switch.traces()
         checkpoint = evm.snapshot()
-        right = called(evm, address, REACH)
+        right = called(evm, address)
         evm.revert(checkpoint)
         return [answers, before, right, switch.traces()]
 
