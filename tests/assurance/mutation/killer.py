@@ -32,7 +32,7 @@ from tests.assurance.mutation.switch import Switch
 
 PATHS = ("tests/contracts/core", "tests/contracts/mediation", "tests/contracts/staking", "tests/contracts/modules",
          "tests/contracts/jobs", "tests/contracts/test_vectors.py", "tests/contracts/randomness/test_sources_in_deals.py",
-         "tests/contracts/periphery", "tests/invariants")  # fmt: skip
+         "tests/contracts/periphery")  # fmt: skip
 BUDGET = 60  # seconds of processor time a mutant
 _SHARED = ("tests/support", "tests/reference", "lilypad_agents/protocol", "lilypad_agents/chain")
 
@@ -97,7 +97,7 @@ class Killer:
         shared: set[str] = set()
         for name, definitions in session._fixturemanager._arg2fixturedefs.items():
             for definition in definitions:
-                if definition._scope is not Scope.Function and "tests" in definition.baseid:
+                if definition._scope in (Scope.Module, Scope.Session) and definition.baseid.startswith("tests"):
                     definition._scope = Scope.Session
                     shared.add(name)
         self._kinds = {name: frozenset(shared & set(item.fixturenames)) for name, item in self._items.items()}  # type: ignore[attr-defined]
