@@ -7,8 +7,8 @@
 
 What ended stands in .cache/mutation/ended.jsonl by the mutant's place and change and by the contracts' sources, so that a larger
 sample continues a smaller one and a stopped run goes on; `--fresh` forgets it. The build, and which test reaches which mutant,
-stand in a folder beside it for each sample. A mutant has a budget of processor time (`killer.BUDGET`): alive after it, it counts
-as survived. Survivors need a reason in survivors.json, where those that change nothing are marked equivalent.
+stand in a folder beside it for each sample. A mutant has a budget of processor time (`--budget`): alive after it, it counts as
+survived, and --again with a larger one gives it another chance. Survivors need a reason in survivors.json, where those that change nothing are marked equivalent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 import pytest
 
 from tests.assurance.mutation.build import MONEY, PROJECT, all_mutants, build, fingerprint
-from tests.assurance.mutation.killer import BUDGET, PATHS, Killer, without_shrinking
+from tests.assurance.mutation.killer import PATHS, Killer, without_shrinking
 from tests.assurance.mutation.mutants import Mutant, sample
 from tests.assurance.mutation.switch import Switch
 
@@ -52,9 +52,10 @@ def main() -> int:
     valid = build(texts, taken, folder)
     ended = _ended(made_of)
     left = [(number, mutant) for number, mutant in enumerate(valid, 1) if _to_run(mutant, ended, options)]
-    killer = Killer(Switch(folder / "build.json"), left, folder, options.jobs, lambda *end: _note(made_of, *end))
-    without_shrinking()
-    pytest.main(["-p", "no:ape_test", "-p", "no:cacheprovider", "-q", "--tb=no", "--no-header", *PATHS], plugins=[killer])
+    killer = Killer(Switch(folder / "build.json"), left, folder, jobs=options.jobs, budget=options.budget, tell=lambda *end: _note(made_of, *end))
+    if not options.only_report:
+        without_shrinking()
+        pytest.main(["-p", "no:ape_test", "-p", "no:cacheprovider", "-q", "--tb=no", "--no-header", *PATHS], plugins=[killer])
     ended = _ended(made_of)
     report = _report(options, generated, [mutant for mutant in valid if mutant.key in ended], ended, killer, time.monotonic() - began)
     if not options.no_report:
@@ -73,7 +74,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--files", nargs="*", default=[], choices=sorted(Path(file).stem for file in MONEY))
     parser.add_argument("--again", action="store_true", help="run those that survived once more")
     parser.add_argument("--fresh", action="store_true", help="forget what ended before")
+    parser.add_argument("--budget", type=float, default=60, help="seconds of processor time that a mutant may take")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many forks at a time")
+    parser.add_argument("--only-report", action="store_true", help="run nothing: report what ended, also of a run that was stopped")
     parser.add_argument("--no-report", action="store_true", help="leave bench/results/mutation.json as it is")
     return parser.parse_args()
 
@@ -132,7 +135,7 @@ def _report(
         "score": round(killed / counted, 4) if counted else 0.0,
         "tests": len(killer.tests),
         "tests_left_out": killer.left_out,
-        "budget_seconds": BUDGET,
+        "budget_seconds": options.budget,
         "survived_with_tests_not_run": sum(ended[mutant.key].get("not_run", 0) > 0 for mutant in taken),
         "processor_seconds": round(sum(ended[mutant.key]["seconds"] for mutant in taken)),
         "by_file": _by_file(taken, ended),

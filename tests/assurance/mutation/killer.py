@@ -3,12 +3,13 @@
 First, with no mutant on, the worlds that tests share are built once, and each test runs in a fork: whether it passes (what fails
 here, by gas and size limits, since the switches cost both, is left out), what it costs, and which mutants it asks for at all. The
 tests are deterministic, so a mutant that a test does not ask for changes nothing in it. Each mutant then runs against the tests
-that reach it, each in a fork, until the first fails, and after those against tests whose shared world reaches it, with that world
-built anew. A mutant that no test reaches has survived; so has one that is alive when its budget of processor time is spent.
+that reach it, in a fork, until the first fails, and after those against tests whose shared world reaches it, with that world
+built anew; a test that fails after others has to fail alone, too. A mutant that no test reaches has survived; so has one that is alive when its budget of processor time is spent.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import resource
 import signal
@@ -33,7 +34,6 @@ from tests.assurance.mutation.switch import Switch
 PATHS = ("tests/contracts/core", "tests/contracts/mediation", "tests/contracts/staking", "tests/contracts/modules",
          "tests/contracts/jobs", "tests/contracts/test_vectors.py", "tests/contracts/randomness/test_sources_in_deals.py",
          "tests/contracts/periphery")  # fmt: skip
-BUDGET = 60  # seconds of processor time a mutant
 _SHARED = ("tests/support", "tests/reference", "lilypad_agents/protocol", "lilypad_agents/chain")
 
 
@@ -59,11 +59,14 @@ class Killer:
     """A pytest plugin that runs mutants instead of a plain test run. `tell` hears of each mutant's end."""
 
     def __init__(
-        self, switch: Switch, mutants: list[tuple[int, Mutant]], folder: Path, jobs: int, tell: Callable[[Mutant, dict[str, Any]], None]
+        self, switch: Switch, mutants: list[tuple[int, Mutant]], folder: Path, *, jobs: int, budget: float,
+        tell: Callable[[Mutant, dict[str, Any]], None],
     ) -> None:  # fmt: skip
-        self._switch, self._mutants, self._folder, self._jobs, self._tell = switch, mutants, folder, jobs, tell
+        """`budget`: seconds of processor time a mutant."""
+        self._switch, self._mutants, self._folder, self._jobs = switch, mutants, folder, jobs
+        self._budget, self._tell = budget, tell
         self._kills: dict[str, Counter[str]] = defaultdict(Counter)
-        self._records: dict[str, Record] = {}
+        self._records = self._kept()
         self._items: dict[str, pytest.Item] = {}
         self._kinds: dict[str, frozenset[str]] = {}
 
@@ -82,6 +85,9 @@ class Killer:
         self._record()
         if not self.tests:
             raise pytest.UsageError("no test passes without a mutant")
+        # What is here stays here: a collection in a fork would copy all of its memory.
+        gc.collect()
+        gc.freeze()
         for (_, mutant), answer, seconds in in_forks(self._reached(), self._in_fork, self._jobs):
             answer = answer or {"outcome": "crash", "killer": "", "ran": 0, "not_run": 0}
             if answer["killer"]:
@@ -106,15 +112,18 @@ class Killer:
             print(f"world {number} of {len(first)}: {name}", flush=True)
             self._run(self._items[name])
 
+    def _kept(self) -> dict[str, Record]:
+        kept = self._folder / "reach.json"
+        found = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+        return {name: Record(**record) for name, record in found.items()}
+
     def _record(self) -> None:
         """What each test does with no mutant on; what is known from before stays while its sources do."""
-        target = self._folder / "reach.json"
-        known = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {}
         shared = [path.read_text(encoding="utf-8") for folder in _SHARED for path in sorted((PROJECT / folder).rglob("*.py"))]
         shared += [path.read_text(encoding="utf-8") for path in sorted((PROJECT / "tests").rglob("conftest.py"))]
         sources = {path: fingerprint(path.read_text(encoding="utf-8"), shared) for path in {item.path for item in self._items.values()}}
         now = {name: sources[item.path] for name, item in self._items.items()}
-        self._records = {name: Record(**known[name]) for name in now if name in known and known[name]["of"] == now[name]}
+        self._records = {name: record for name, record in self._records.items() if record.of == now.get(name)}
         missing = [name for name in now if name not in self._records]
         seen = {kind for name, kind in self._kinds.items() if name in self._records and self._records[name].anew is not None}
         wanted = set({self._kinds[name]: name for name in missing if self._kinds[name] not in seen}.values())
@@ -128,7 +137,7 @@ class Killer:
                 print(f"fails without a mutant: {name}: {self._records[name].failure}", flush=True)
             if done % 50 == 0 or done == len(missing):
                 print(f"{done} of {len(missing)} tests looked at", flush=True)
-                write_whole(target, json.dumps({name: asdict(record) for name, record in self._records.items()}))
+                write_whole(self._folder / "reach.json", json.dumps({name: asdict(record) for name, record in self._records.items()}))
 
     def _look(self, of: str, item: pytest.Item, wanted: bool) -> Record:
         self._switch.trace()
@@ -162,11 +171,12 @@ class Killer:
 
     def _plan(self, number: int, mutant: Mutant) -> tuple[list[str], list[list[str]]]:
         """The tests that reach it, and by world those that share one which reaches it, the test that was looked at in front;
-        short ones and known killers first."""
+        first those that are short, that reach little else, and that killed its neighbours."""
         here, file = self._kills[mutant.place], self._kills[mutant.file]
 
         def rank(name: str) -> float:
-            return self._records[name].seconds / (1 + 10 * here[name] + file[name])
+            record = self._records[name]
+            return (record.seconds + 0.01) * len(record.reached) / (1 + 10 * here[name] + file[name])
 
         reaching = [name for name in self.tests if number in self._sets[name]]
         sharing = []
@@ -185,28 +195,42 @@ class Killer:
         ran = not_run = 0
         self._switch.turn_on(number)
         for names, anew in ((reaching, False), *((names, True) for names in sharing)):
-            if anew:
-                # The world is built by the first test, which also says whether that works at all, in this process.
-                self._items[names[0]].session._setupstate.teardown_exact(None)
-                ran += 1
-                if self._run(self._items[names[0]]):
-                    return {"outcome": "killed", "killer": names[0], "ran": ran, "not_run": 0}
-            for name in names[anew:]:
-                if _spent() + self._records[name].seconds > BUDGET:
-                    not_run += 1
-                    continue
-                ran += 1
-                # Each test in a fork of its own: none sees what another left behind.
-                ((_, outcome, _),) = in_forks([name], self._one, 1)
-                if outcome != "survived":
-                    return {"outcome": outcome or "crash", "killer": name, "ran": ran, "not_run": 0}
+            while names:
+                found = self._first_death(names, anew)
+                ran += found["ran"]
+                not_run += found["not_run"]
+                # A test that was not the first may have stumbled over what another left behind: its word counts alone.
+                if found["outcome"] == "killed" and found["ran"] > 1:
+                    found |= {"outcome": self._first_death([found["killer"]], anew)["outcome"]}
+                if found["outcome"] != "survived":
+                    return {"outcome": found["outcome"], "killer": found["killer"], "ran": ran, "not_run": 0}
+                names = names[names.index(found["killer"]) + 1 :] if found["killer"] else []
         return {"outcome": "survived", "killer": "", "ran": ran, "not_run": not_run}
 
-    def _one(self, name: str, say: Say) -> str:
-        """A test that takes ten times as long as usual hangs, by the mutant. A fork that dies was killed by it, too."""
-        signal.signal(signal.SIGPROF, lambda *_: say("timeout"))
-        signal.setitimer(signal.ITIMER_PROF, 20 + 10 * self._records[name].seconds)
-        return "killed" if self._run(self._items[name]) else "survived"
+    def _first_death(self, names: list[str], anew: bool) -> dict[str, Any]:
+        """What comes of these tests, one after the other in a fork. `anew`: they build what they share themselves."""
+        ((_, found, _),) = in_forks([_spent()], lambda spent, say: self._in_turn(names, anew, spent, say), 1)
+        # A fork that dies was killed by the mutant.
+        return found or {"outcome": "crash", "killer": "", "ran": 1, "not_run": 0}
+
+    def _in_turn(self, names: list[str], anew: bool, spent: float, say: Say) -> dict[str, Any]:
+        gc.disable()
+        if anew:
+            self._items[names[0]].session._setupstate.teardown_exact(None)
+        ran = not_run = 0
+        for name in names:
+            usual = self._records[name].seconds
+            if spent + time.process_time() + usual > self._budget:
+                not_run += 1
+                continue
+            ran += 1
+            # A test that takes ten times as long as usual hangs, by the mutant.
+            late = {"outcome": "timeout", "killer": name, "ran": ran, "not_run": 0}
+            signal.signal(signal.SIGPROF, lambda *_, late=late: say(late))  # type: ignore[misc]
+            signal.setitimer(signal.ITIMER_PROF, 20 + 10 * usual)
+            if self._run(self._items[name]):
+                return {"outcome": "killed", "killer": name, "ran": ran, "not_run": 0}
+        return {"outcome": "survived", "killer": "", "ran": ran, "not_run": not_run}
 
 
 def _spent() -> float:

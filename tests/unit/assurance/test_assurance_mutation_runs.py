@@ -114,24 +114,25 @@ def test_forks__are_as_many_at_a_time_as_asked_for_and_take_tasks_late() -> None
 
 
 def killer(records: dict[str, Record], kinds: dict[str, frozenset[str]]) -> Killer:
-    made = Killer(None, [], Path("none"), 1, lambda mutant, answer: None)  # type: ignore[arg-type]
+    made = Killer(None, [], Path("none"), jobs=1, budget=60, tell=lambda mutant, answer: None)  # type: ignore[arg-type]
     made._records, made._kinds = records, kinds
     return made
 
 
-def test_plan__has_tests_that_reach_a_mutant__short_ones_and_known_killers_first() -> None:
+def test_plan__has_tests_that_reach_a_mutant__short_and_narrow_ones_and_known_killers_first() -> None:
     records = {
-        "slow": Record("", "", 3.0, [1, 2]),
+        "slow": Record("", "", 3.0, [1]),
+        "broad": Record("", "", 2.0, [1, 2, 3]),
         "fast": Record("", "", 1.0, [1]),
         "fails": Record("", "AssertionError", 0.1, [1]),
         "elsewhere": Record("", "", 0.1, [2]),
     }
     made = killer(records, {name: frozenset() for name in records})
     at = mutant("3 + 4", "3 - 4")
-    assert made._plan(1, at) == (["fast", "slow"], [])
+    assert made._plan(1, at) == (["fast", "slow", "broad"], [])
     made._kills[at.place]["slow"] += 1
-    assert made._plan(1, at) == (["slow", "fast"], [])
-    assert made._plan(3, at) == ([], [])
+    assert made._plan(1, at) == (["slow", "fast", "broad"], [])
+    assert made._plan(4, at) == ([], [])
 
 
 def test_plan__has_the_tests_of_a_world_that_reaches_a_mutant_when_it_is_built() -> None:
