@@ -333,10 +333,11 @@ def test_no_fault__of_an_audit__returns_the_rest_to_the_fund(court: Court) -> No
     case.seat().vote(UNAVAILABLE)
     case.seat().vote(BROKEN)
     case.seat().vote(BROKEN, BROKEN, BROKEN)
-    case.execute()
+    receipt, _ = case.execute()
     fee, keepers = _parts(case)
     assert sheet.mediators == 4 * (fee - keepers)
     assert sheet["fund"] == premium_of(case.deal) - 4 * fee
+    assert court.mediation.marksOf(case.deal.module) == receipt.event("VersionMarked")["count"] == 1
 
 
 @pytest.mark.parametrize("choices, marks", [((WRONG, WRONG2, RIGHT), 1), ((BROKEN, BROKEN, RIGHT), 1),
@@ -348,9 +349,10 @@ def test_version__is_marked_when_runs_disagree_or_it_does_not_run(
     """beh:D8: not when seats were missing, or could not run it themselves."""
     case = court.challenged().seat()
     case.vote(*choices)
-    receipt, _ = case.execute()
+    receipt, division = case.execute()
     assert court.mediation.marksOf(case.deal.module) == marks
     assert len(receipt.events("VersionMarked")) == marks
+    assert [event["amount"] for event in receipt.events("FundDonated")] == [division.to_fund] * (division.to_fund > 0)
 
 
 # ---- ends without a verdict
