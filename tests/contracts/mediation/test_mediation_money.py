@@ -353,6 +353,9 @@ def test_version__is_marked_when_runs_disagree_or_it_does_not_run(
     assert court.mediation.marksOf(case.deal.module) == marks
     assert len(receipt.events("VersionMarked")) == marks
     assert [event["amount"] for event in receipt.events("FundDonated")] == [division.to_fund] * (division.to_fund > 0)
+    lost = sum(loss for _, loss in division.losses)
+    moved = [event["amount"] for event in receipt.events("CreditTransferred")]
+    assert moved == [lost] * (lost > 0) + [amount for _, amount in division.payments]
 
 
 # ---- ends without a verdict
