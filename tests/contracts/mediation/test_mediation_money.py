@@ -340,6 +340,24 @@ def test_no_fault__of_an_audit__returns_the_rest_to_the_fund(court: Court) -> No
     assert court.mediation.marksOf(case.deal.module) == receipt.event("VersionMarked")["count"] == 1
 
 
+def test_no_fault__of_an_audit_in_which_few_revealed__pays_the_seat_that_was_replaced(court: Court) -> None:
+    """beh:D8: the first lone seat, out of what the four fees still hold; the rest goes back to the fund."""
+    case = court.submitted(**ODD)
+    court.world.set_seed(case.deal, drawn=True)
+    case.beginner = court.world.keeper
+    sheet = Sheet(case)
+    court.world.resolver.audit(case.deal.words, 0, sender=court.world.keeper)
+    case.seat().vote(UNAVAILABLE)
+    first = case.seatings[0].accounts[0]
+    case.seat().vote(BROKEN)
+    case.seat().vote(BROKEN, SECRET, SECRET)
+    _, division = case.execute()
+    fee, keepers = _parts(case)
+    assert case.status == Status.NO_FAULT
+    assert sum(amount for account, amount in division.payments if account == first) >= fee - keepers
+    assert sheet.mediators == 3 * (fee - keepers)
+
+
 @pytest.mark.parametrize("choices, marks", [((WRONG, WRONG2, RIGHT), 1), ((BROKEN, BROKEN, RIGHT), 1),
                                             ((CANNOT_RUN, CANNOT_RUN, RIGHT), 0), ((RIGHT, SECRET, SECRET), 0),
                                             ((RIGHT, RIGHT, RIGHT), 0)])  # fmt: skip
