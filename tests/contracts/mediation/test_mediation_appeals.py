@@ -260,3 +260,21 @@ def test_appeal__that_brings_more_than_the_collateral_can_bear__is_paid_as_far_a
     assert case.status == Status.MEDIATION_REJECTED
     assert division.claim == 4 * deal.seat_fee < 10 * deal.seat_fee
     assert court.world.locked(court.world.provider) == 0 and court.credit() == 0
+
+
+def test_appeal__in_which_the_provider_opens_after_all__pays_those_who_had_found_its_digest_before(court: Court) -> None:
+    """beh:D8 beh:D16: nobody could tell them that their digest was the provider's; they lose nothing by it."""
+    payer = court.rich("payer")
+    case = court.challenged().seat().vote(RIGHT, RIGHT, WRONG, opens=False)
+    assert case.now()[2] == Finding.NOT_OPENED
+    early = case.seating.accounts
+    case.appeal(payer)
+    case.seat().vote(*[RIGHT] * 7)
+    fee = case.deal.seat_fee - case.deal.seat_fee // 50
+    before = {account.address: case.world.free(account) for account in court.mediators}
+    _, division = case.execute()
+    assert case.status == Status.MEDIATION_ACCEPTED
+    assert division.lost == S and [loss for _, loss in division.losses].count(S) == 1  # of the seat that was wrong
+    seats = [*(early[0], early[1]), *case.seating.accounts]
+    for account in court.mediators:
+        assert case.world.free(account) - before[account.address] == seats.count(account.address) * fee
