@@ -49,8 +49,14 @@ def _add(found: dict[str, str], unit: str) -> None:
         return
     base = PROJECT if unit.startswith("contracts/") else PROJECT / "node_modules"
     found[unit] = (base / unit).read_text(encoding="utf-8")
-    for name in _IMPORT.findall(found[unit]):
-        _add(found, os.path.normpath(os.path.join(os.path.dirname(unit), name)) if name.startswith(".") else name)
+    for name in imports(unit, found[unit]):
+        _add(found, name)
+
+
+def imports(unit: str, text: str) -> list[str]:
+    """The units that a unit imports."""
+    folder = os.path.dirname(unit)
+    return [os.path.normpath(os.path.join(folder, name)) if name.startswith(".") else name for name in _IMPORT.findall(text)]
 
 
 def findings(texts: dict[str, str]) -> list[dict[str, Any]]:

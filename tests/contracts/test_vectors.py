@@ -294,6 +294,27 @@ def test_account_word__moving_an_amount__changes_only_its_fields_or_reverts(
     assert outcome(harness.raiseFloors, 7, 9) == raised
 
 
+@pytest.mark.parametrize("has, amount", [(0, 2**96 - 1), (1, 2**96 - 2), (2**96 - 1, 0), (2**95, 2**95 - 1)])
+def test_account_word__to_the_last_unit_of_a_field__moves_and_one_unit_more_not(
+    harness: Contract, has: int, amount: int
+) -> None:
+    """inv:I33: in both directions, with the other fields full."""
+    floors, most = 2**256 - 2**192, 2**96 - 1
+    assert harness.addFree(floors | most << 96 | has, amount) == floors | most << 96 | most
+    assert harness.lock(floors | has << 96 | amount, amount) == floors | most << 96
+    assert harness.subFree(floors | most << 96 | amount, amount) == floors | most << 96
+    assert harness.subLocked(floors | amount << 96 | most, amount) == floors | most
+    with expect_revert("AmountOverflows", amount=amount + 1):
+        harness.addFree(floors | most << 96 | has, amount + 1)
+    if amount < most:
+        with expect_revert("AmountOverflows", amount=amount + 1):
+            harness.lock(floors | has << 96 | amount + 1, amount + 1)
+    with expect_revert("AmountUnderflows", has=amount, needed=amount + 1):
+        harness.subFree(floors | most << 96 | amount, amount + 1)
+    with expect_revert("AmountUnderflows", has=amount, needed=amount + 1):
+        harness.subLocked(floors | amount << 96 | most, amount + 1)
+
+
 @agreeing
 @given(
     provider=accounts, window=uints(16), deadline=uints(40), auditable=st.booleans(), posted=uints(176),

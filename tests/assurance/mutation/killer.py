@@ -1,208 +1,238 @@
 """Which test notices which mutant: contract tests in this process, one fork a mutant, the likeliest killers first.
 
-One test of each file runs with no mutant on, so that the worlds they share are built once. Each mutant then runs in a fork of
-that process until the first test fails. Before a test's word counts it has to pass without a mutant: what fails then (gas and
-size limits, since the switches cost both) is left out.
+First, with no mutant on, the worlds that tests share are built once, and each test runs in a fork: whether it passes (what fails
+here, by gas and size limits, since the switches cost both, is left out), what it costs, and which mutants it asks for at all. The
+tests are deterministic, so a mutant that a test does not ask for changes nothing in it. Each mutant then runs against the tests
+that reach it, in a fork, until the first fails, and after those against tests whose shared world reaches it, with that world
+built anew; a test that fails after others has to fail alone, too. A mutant that no test reaches has survived; so has one that is alive when its budget of processor time is spent.
 """
 
 from __future__ import annotations
 
+import gc
 import json
-import os
-import select
+import resource
 import signal
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet
 
 import pytest
 from _pytest.runner import runtestprotocol
+from _pytest.scope import Scope
 from hypothesis import HealthCheck, Phase, settings
-from pyrevm import EVM, CfgEnv, Env
 
-from tests.assurance.mutation.mutants import SWITCH_ADDRESS, Mutant
-from tests.support import evm as evm_module
-
-# Without shrinking and without a memory: a mutant is dead at the first counterexample, and must not colour the next.
-settings.register_profile("mutation", phases=[Phase.explicit, Phase.generate], database=None, derandomize=True,
-                          deadline=None, suppress_health_check=list(HealthCheck))  # fmt: skip
-settings.load_profile("mutation")
+from tests.assurance.mutation.build import PROJECT, fingerprint, write_whole
+from tests.assurance.mutation.forks import Say, in_forks
+from tests.assurance.mutation.mutants import Mutant
+from tests.assurance.mutation.switch import Switch
 
 PATHS = ("tests/contracts/core", "tests/contracts/mediation", "tests/contracts/staking", "tests/contracts/modules",
          "tests/contracts/jobs", "tests/contracts/test_vectors.py", "tests/contracts/randomness/test_sources_in_deals.py",
-         "tests/contracts/periphery", "tests/invariants")  # fmt: skip
-# Where to look first, before anything is known about who kills what.
-_NEAR = {
-    "LilypadPayments": ("test_ledger", "test_modules_royalties", "test_money"),
-    "LilypadOpening": ("test_opening", "test_vectors", "test_consent"),
-    "LilypadResults": ("test_results", "test_consent", "test_money"),
-    "LilypadResolver": ("test_resolver", "test_disputes", "test_money"),
-    "AccountWord": ("test_vectors", "test_ledger"),
-    "DealWord": ("test_vectors", "test_results", "test_disputes"),
-    "DisputeMoney": ("test_mediation_money", "test_mediation_appeals"),
-    "LilypadMediation": ("test_mediation",),
-    "SumTree": ("test_staking_draws", "test_staking_stakes"),
-    "PoolBook": ("test_staking",),
-    "LilypadStaking": ("test_staking",),
-    "LilypadModules": ("test_modules",),
-    "LilypadJobs": ("test_jobs",),
-}
-# Which tests can reach a file at all; all of them where nothing is said.
-_REACH = {
-    "PoolBook": ("staking", "mediation"),
-    "SumTree": ("staking", "mediation"),
-    "LilypadStaking": ("staking", "mediation", "randomness"),
-    "DisputeMoney": ("mediation",),
-    "LilypadMediation": ("mediation",),
-    "LilypadModules": ("modules",),
-    "LilypadJobs": ("jobs",),
-}
-# A second or more each: last.
-_SLOW = ("damaged_at_random", "single_bit", "any_pair__does", "every_call__in_each_state", "Machine", "/invariants/")
-_TEST_SECONDS = 120
-_MOST_SECONDS = 900
+         "tests/contracts/periphery")  # fmt: skip
+_SHARED = ("tests/support", "tests/reference", "lilypad_agents/protocol", "lilypad_agents/chain")
 
 
-class Switch:
-    """Sets the mutant that every EVM of this process runs with, and lifts the limit of code size."""
+def without_shrinking() -> None:
+    """Of hypothesis; and without a memory: a mutant is dead at the first counterexample, and must not colour the next."""
+    settings.register_profile("mutation", phases=[Phase.explicit, Phase.generate], database=None, derandomize=True,
+                              deadline=None, suppress_health_check=list(HealthCheck))  # fmt: skip
+    settings.load_profile("mutation")
 
-    def __init__(self, build: Path) -> None:
-        self._number = 0
-        self._evms: WeakSet[Any] = WeakSet()
-        evm_module.BUILD = build
-        evm_module._GAS_LIMIT = 2**36  # of a block; calls keep their own, the defaults of its functions
-        deploy, init = evm_module.Evm.deploy, evm_module.Evm.__init__
-        switch = self
 
-        def fresh_with_switch(chain: Any) -> EVM:
-            config = CfgEnv(chain_id=chain.chain_id, limit_contract_code_size=2**24)
-            made = EVM(env=Env(cfg=config, block=chain._block()), spec_id=chain._spec, gas_limit=2**40)
-            made.set_balance(SWITCH_ADDRESS, switch._number)
-            return made
+@dataclass(frozen=True)
+class Record:
+    """A test with no mutant on. `anew`: what it reaches when the worlds that it shares are built in it, for one of each kind."""
 
-        def remember(chain: Any, *arguments: Any, **options: Any) -> None:
-            init(chain, *arguments, **options)
-            switch._evms.add(chain)
-
-        def deploy_large(chain: Any, name: str, *arguments: Any, gas: int = 2**32, **options: Any) -> Any:
-            return deploy(chain, name, *arguments, gas=gas, **options)
-
-        evm_module.Evm._fresh = fresh_with_switch  # type: ignore[method-assign]
-        evm_module.Evm.__init__ = remember  # type: ignore[method-assign]
-        evm_module.Evm.deploy = deploy_large  # type: ignore[method-assign]
-
-    def turn_on(self, number: int) -> None:
-        self._number = number
-        for chain in self._evms:
-            chain._evm.set_balance(SWITCH_ADDRESS, number)
+    of: str  # the sources
+    failure: str
+    seconds: float
+    reached: list[int]
+    anew: list[int] | None = None
 
 
 class Killer:
     """A pytest plugin that runs mutants instead of a plain test run. `tell` hears of each mutant's end."""
 
-    def __init__(self, switch: Switch, mutants: list[tuple[int, Mutant]], tell: Callable[[Mutant, dict[str, Any]], None]) -> None:
-        self._switch, self._mutants, self._tell = switch, mutants, tell
-        self._known: dict[str, bool] = {}
+    def __init__(
+        self, switch: Switch, mutants: list[tuple[int, Mutant]], folder: Path, *, jobs: int, budget: float,
+        tell: Callable[[Mutant, dict[str, Any]], None],
+    ) -> None:  # fmt: skip
+        """`budget`: seconds of processor time a mutant."""
+        self._switch, self._mutants, self._folder, self._jobs = switch, mutants, folder, jobs
+        self._budget, self._tell = budget, tell
         self._kills: dict[str, Counter[str]] = defaultdict(Counter)
-        self.left_out: list[str] = []
-        self.first_failure = ""
-        self.tests = 0
+        self._records = self._kept()
+        self._items: dict[str, pytest.Item] = {}
+        self._kinds: dict[str, frozenset[str]] = {}
+
+    @property
+    def tests(self) -> list[str]:
+        return sorted(name for name, record in self._records.items() if not record.failure)
+
+    @property
+    def left_out(self) -> list[str]:
+        return sorted(name for name, record in self._records.items() if record.failure)
 
     @pytest.hookimpl
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        self.tests = len(session.items)
-        files = {item.path: item for item in reversed(session.items)}
-        good = [item for item in files.values() if self._passes(item)]
-        if not good:
-            raise pytest.UsageError(f"no test passes without a mutant: {self.first_failure}")
-        for number, mutant in self._mutants:
-            began = time.monotonic()
-            answer = self._until_killed(session, number, mutant)
-            answer["seconds"] = round(time.monotonic() - began, 2)
+        self._items = {item.nodeid: item for item in session.items}
+        self._keep_worlds(session)
+        self._record()
+        if not self.tests:
+            raise pytest.UsageError("no test passes without a mutant")
+        # What is here stays here: a collection in a fork would copy all of its memory.
+        gc.collect()
+        gc.freeze()
+        for (_, mutant), answer, seconds in in_forks(self._reached(), self._in_fork, self._jobs):
+            answer = answer or {"outcome": "crash", "killer": "", "ran": 0, "not_run": 0}
             if answer["killer"]:
                 self._kills[mutant.place][answer["killer"]] += 1
                 self._kills[mutant.file][answer["killer"]] += 1
-            self._tell(mutant, answer)
+            self._tell(mutant, answer | {"seconds": round(seconds, 2)})
         return True
 
-    def _until_killed(self, session: pytest.Session, number: int, mutant: Mutant) -> dict[str, Any]:
-        """The first death by a test that passes without the mutant, or what else came of it."""
-        while True:
-            items = [item for item in session.items if self._known.get(item.nodeid, True)]
-            answer = self._run(session, number, mutant, self._order(mutant, items))
-            killer = next((item for item in items if item.nodeid == answer["killer"]), None)
-            if killer is None or self._passes(killer):
-                return answer
+    # ---- worlds and records
 
-    def _passes(self, item: pytest.Item) -> bool:
-        """Whether a test passes without a mutant; asked once."""
-        if item.nodeid not in self._known:
-            # Another test is named as the next one, so that what all share stays.
-            item.session._setupstate.teardown_exact(item)
-            following = next(other for other in item.session.items if other is not item)
-            reports = runtestprotocol(item, log=False, nextitem=following)
-            self._known[item.nodeid] = all(report.passed for report in reports)
-            if not self._known[item.nodeid]:
-                self.left_out.append(item.nodeid)
-                self.first_failure = self.first_failure or next(r.longreprtext for r in reports if r.failed)
-        return self._known[item.nodeid]
+    def _keep_worlds(self, session: pytest.Session) -> None:
+        """What the tests of a module share lives as long as the run, and one test of each kind runs, so that it is there."""
+        shared: set[str] = set()
+        for name, definitions in session._fixturemanager._arg2fixturedefs.items():
+            for definition in definitions:
+                if definition._scope in (Scope.Module, Scope.Session) and definition.baseid.startswith("tests"):
+                    definition._scope = Scope.Session
+                    shared.add(name)
+        self._kinds = {name: frozenset(shared & set(item.fixturenames)) for name, item in self._items.items()}  # type: ignore[attr-defined]
+        first = {kind: name for name, kind in reversed(self._kinds.items())}
+        for number, name in enumerate(first.values(), 1):
+            print(f"world {number} of {len(first)}: {name}", flush=True)
+            self._run(self._items[name])
 
-    def _order(self, mutant: Mutant, items: list[pytest.Item]) -> list[pytest.Item]:
+    def _kept(self) -> dict[str, Record]:
+        kept = self._folder / "reach.json"
+        found = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+        return {name: Record(**record) for name, record in found.items()}
+
+    def _record(self) -> None:
+        """What each test does with no mutant on; what is known from before stays while its sources do."""
+        shared = [path.read_text(encoding="utf-8") for folder in _SHARED for path in sorted((PROJECT / folder).rglob("*.py"))]
+        shared += [path.read_text(encoding="utf-8") for path in sorted((PROJECT / "tests").rglob("conftest.py"))]
+        sources = {path: fingerprint(path.read_text(encoding="utf-8"), shared) for path in {item.path for item in self._items.values()}}
+        now = {name: sources[item.path] for name, item in self._items.items()}
+        self._records = {name: record for name, record in self._records.items() if record.of == now.get(name)}
+        missing = [name for name in now if name not in self._records]
+        seen = {kind for name, kind in self._kinds.items() if name in self._records and self._records[name].anew is not None}
+        wanted = set({self._kinds[name]: name for name in missing if self._kinds[name] not in seen}.values())
+
+        def look(name: str, say: Say) -> dict[str, Any]:
+            return asdict(self._look(now[name], self._items[name], name in wanted))
+
+        for done, (name, answer, _) in enumerate(in_forks(missing, look, self._jobs), 1):
+            self._records[name] = Record(**answer) if answer else Record(now[name], "its process died", 0.0, [])
+            if self._records[name].failure:
+                print(f"fails without a mutant: {name}: {self._records[name].failure}", flush=True)
+            if done % 50 == 0 or done == len(missing):
+                print(f"{done} of {len(missing)} tests looked at", flush=True)
+                write_whole(self._folder / "reach.json", json.dumps({name: asdict(record) for name, record in self._records.items()}))
+
+    def _look(self, of: str, item: pytest.Item, wanted: bool) -> Record:
+        self._switch.trace()
+        began = time.process_time()
+        failure = self._run(item)
+        seconds = time.process_time() - began
+        reached = self._switch.traces()
+        anew = None
+        if wanted:
+            item.session._setupstate.teardown_exact(None)
+            self._run(item)
+            anew = self._switch.traces()
+        return Record(of, failure, round(seconds, 3), reached, anew)
+
+    def _run(self, item: pytest.Item) -> str:
+        """Why a test failed; empty if it passed. Another test is named as the next one, so that what all share stays."""
+        item.session._setupstate.teardown_exact(item)
+        following = next(other for other in item.session.items if other is not item)
+        reports = runtestprotocol(item, log=False, nextitem=following)
+        return next((report.longreprtext[-500:] or report.outcome for report in reports if not report.passed), "")
+
+    # ---- mutants
+
+    def _reached(self) -> Iterator[tuple[int, Mutant]]:
+        """Those that some test reaches. The others have survived: told here."""
+        for number, mutant in self._mutants:
+            if any(self._plan(number, mutant)):
+                yield number, mutant
+            else:
+                self._tell(mutant, {"outcome": "survived", "killer": "", "ran": 0, "not_run": 0, "seconds": 0.0})
+
+    def _plan(self, number: int, mutant: Mutant) -> tuple[list[str], list[list[str]]]:
+        """The tests that reach it, and by world those that share one which reaches it, the test that was looked at in front;
+        first those that are short, that reach little else, and that killed its neighbours."""
         here, file = self._kills[mutant.place], self._kills[mutant.file]
-        stem = Path(mutant.file).stem
-        near, reach = _NEAR[stem], tuple(f"tests/contracts/{part}" for part in _REACH.get(stem, ("",)))
 
-        def rank(item: pytest.Item) -> tuple[int, int]:
-            name = item.nodeid
-            if name in here:
-                return 0, -here[name]
-            slow = any(part in name for part in _SLOW)
-            if name in file and not slow:
-                return 1, -file[name]
-            close = any(f"/{part}" in name for part in near)
-            return (4 if slow else 2 if close else 3), 0
+        def rank(name: str) -> float:
+            record = self._records[name]
+            return (record.seconds + 0.01) * len(record.reached) / (1 + 10 * here[name] + file[name])
 
-        reached = [item for item in items if stem not in _REACH or item.nodeid.startswith(reach)]
-        return sorted(reached, key=rank)
+        reaching = [name for name in self.tests if number in self._sets[name]]
+        sharing = []
+        for first in (name for name in self.tests if number in (self._records[name].anew or ())):
+            others = [name for name in self.tests if self._kinds[name] == self._kinds[first] and name != first]
+            sharing.append([first, *sorted(others, key=rank)])
+        return sorted(reaching, key=rank), sharing
 
-    def _run(self, session: pytest.Session, number: int, mutant: Mutant, order: list[pytest.Item]) -> dict[str, Any]:
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(reading)
-            self._in_child(session, number, mutant, order, writing)
-        os.close(writing)
-        ready, _, _ = select.select([reading], [], [], _MOST_SECONDS)
-        text = os.read(reading, 65_536) if ready else b""
-        if not text:
-            os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        os.close(reading)
-        # A child that dies without a word was killed by what the mutant did to it: that is noticed, too.
-        return json.loads(text) if text else {"outcome": "timeout" if not ready else "crash", "killer": "", "ran": 0}
+    @cached_property
+    def _sets(self) -> dict[str, set[int]]:
+        return {name: set(record.reached) for name, record in self._records.items()}
 
-    def _in_child(
-        self, session: pytest.Session, number: int, mutant: Mutant, order: list[pytest.Item], writing: int
-    ) -> None:
-        def say(outcome: str, killer: str, ran: int) -> None:
-            os.write(writing, json.dumps({"outcome": outcome, "killer": killer, "ran": ran}).encode())
-            os._exit(0)
+    def _in_fork(self, task: tuple[int, Mutant], say: Say) -> dict[str, Any]:
+        number, mutant = task
+        reaching, sharing = self._plan(number, mutant)
+        ran = not_run = 0
+        self._switch.turn_on(number)
+        for names, anew in ((reaching, False), *((names, True) for names in sharing)):
+            while names:
+                found = self._first_death(names, anew)
+                ran += found["ran"]
+                not_run += found["not_run"]
+                # A test that was not the first may have stumbled over what another left behind: its word counts alone.
+                if found["outcome"] == "killed" and found["ran"] > 1:
+                    found |= {"outcome": self._first_death([found["killer"]], anew)["outcome"]}
+                if found["outcome"] != "survived":
+                    return {"outcome": found["outcome"], "killer": found["killer"], "ran": ran, "not_run": 0}
+                names = names[names.index(found["killer"]) + 1 :] if found["killer"] else []
+        return {"outcome": "survived", "killer": "", "ran": ran, "not_run": not_run}
 
-        at = 0
-        try:
-            signal.signal(signal.SIGALRM, lambda *_: say("timeout", order[at].nodeid, at))
-            # What the last test needed goes; in front of a constructor's mutant all of it, so that the contracts are made anew.
-            session._setupstate.teardown_exact(None if mutant.place.endswith(".constructor") else order[0])
-            self._switch.turn_on(number)
-            for at, item in enumerate(order):  # noqa: B007 - the handler reads it
-                signal.alarm(_TEST_SECONDS)
-                following = order[at + 1] if at + 1 < len(order) else None
-                reports = runtestprotocol(item, log=False, nextitem=following)
-                if any(report.failed for report in reports):
-                    say("killed", item.nodeid, at + 1)
-            say("survived", "", len(order))
-        except BaseException:
-            say("crash", order[at].nodeid, at)
+    def _first_death(self, names: list[str], anew: bool) -> dict[str, Any]:
+        """What comes of these tests, one after the other in a fork. `anew`: they build what they share themselves."""
+        ((_, found, _),) = in_forks([_spent()], lambda spent, say: self._in_turn(names, anew, spent, say), 1)
+        # A fork that dies was killed by the mutant.
+        return found or {"outcome": "crash", "killer": "", "ran": 1, "not_run": 0}
+
+    def _in_turn(self, names: list[str], anew: bool, spent: float, say: Say) -> dict[str, Any]:
+        gc.disable()
+        if anew:
+            self._items[names[0]].session._setupstate.teardown_exact(None)
+        ran = not_run = 0
+        for name in names:
+            usual = self._records[name].seconds
+            if spent + time.process_time() + usual > self._budget:
+                not_run += 1
+                continue
+            ran += 1
+            # A test that takes ten times as long as usual hangs, by the mutant.
+            late = {"outcome": "timeout", "killer": name, "ran": ran, "not_run": 0}
+            signal.signal(signal.SIGPROF, lambda *_, late=late: say(late))  # type: ignore[misc]
+            signal.setitimer(signal.ITIMER_PROF, 20 + 10 * usual)
+            if self._run(self._items[name]):
+                return {"outcome": "killed", "killer": name, "ran": ran, "not_run": 0}
+        return {"outcome": "survived", "killer": "", "ran": ran, "not_run": not_run}
+
+
+def _spent() -> float:
+    """Seconds of processor time of this process and those that it started."""
+    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))

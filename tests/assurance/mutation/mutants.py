@@ -19,8 +19,11 @@ from tests.assurance.syntax import nodes
 
 SWITCH_UNIT = "contracts/MutantSwitch.sol"
 SWITCH_ADDRESS = "0x00000000000000000000000000000000Deadbea7"
-# The address's balance is the number of the mutant that is on. Library functions are pure; the number is read behind a
-# pointer whose type says so, as LilypadOpening._maker does for another reason.
+# Mutant n is on when this account's balance is LIT - n: then the account at LIT, the only one with a balance near there, is
+# the one that is asked for. Each mutant that is asked for leaves a trace, as the EVM has to load an account of its own for it. One expression without variables,
+# since the functions that it is inlined in have none to spare. Library functions are pure; the balance is read behind a pointer
+# whose type says so, as LilypadOpening._maker does for another reason.
+LIT = 0x5EEC << 128
 SWITCH_SOURCE = f"""// SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
@@ -35,7 +38,7 @@ function mutantOn(uint256 number) pure returns (bool) {{
 
 function _isOn(uint256 mutant) view returns (bool yes) {{
     assembly ("memory-safe") {{
-        yes := eq(balance({SWITCH_ADDRESS.lower()}), mutant)
+        yes := balance(add(balance({SWITCH_ADDRESS.lower()}), mutant))
     }}
 }}
 """
@@ -162,7 +165,7 @@ class Finder:
             if _type(parent).startswith("int_const"):
                 return
             if parent["operator"] not in _COMPARISONS:
-                self._cast(node, wrong)
+                self._cast(node, wrong, _type(parent))
                 return
         if parent["nodeType"] == "FunctionCall" and parent.get("kind") == "typeConversion":
             return
@@ -170,9 +173,10 @@ class Finder:
                                   "TupleExpression", "IndexAccess"):  # fmt: skip
             self._add(node, "literal", wrong, f"{self.text(node)} -> {wrong}")
 
-    def _cast(self, node: dict[str, Any], wrong: str) -> None:
+    def _cast(self, node: dict[str, Any], wrong: str, kind: str) -> None:
         """A literal in arithmetic: a ternary of two literals would be a uint8, and shift or multiply as one."""
-        self._add(node, "cast literal", wrong, f"{self.text(node)} -> {wrong}")
+        cast = kind if _UINT.match(kind) else "uint256"
+        self._add(node, f"{cast} literal", wrong, f"{self.text(node)} -> {wrong}")
 
     def _Identifier(self, node: dict[str, Any], parent: Any, role: str) -> None:
         declaration = self.declarations.get(node.get("referencedDeclaration", -1))
@@ -203,6 +207,9 @@ class Finder:
                 arguments = ", ".join(self.text(argument) for argument in node["arguments"])
                 self._add(node, "call", f"{other}({arguments})", f"{_short(self.text(node))} -> {other}")
         arguments = node["arguments"]
+        alone = _type(node) == "tuple()"  # answers nothing: no place in an expression, nor in a try
+        if alone and parent and parent["nodeType"] != "ExpressionStatement":
+            return
         if called.startswith(("Math.", "abi.")) or parent and parent["nodeType"] in ("EmitStatement", "RevertStatement"):
             return
         for i in range(len(arguments) - 1):
@@ -213,7 +220,6 @@ class Finder:
                 swapped[i], swapped[i + 1] = b, a
                 wrong = f"{called}({', '.join(swapped)})"
                 change = f"{_short(self.text(node))} -> {_short(a)} and {_short(b)} swapped"
-                alone = _type(node) == "tuple()"  # answers nothing: no place in an expression
                 self._add(node, "arguments", wrong + ";" * alone, change, statement=alone)
 
     def _ExpressionStatement(self, node: dict[str, Any], parent: Any, role: str) -> None:
@@ -280,8 +286,8 @@ def _switch(right: str, mutants: list[tuple[int, Mutant]]) -> str:
     for number, mutant in sorted(mutants, key=lambda item: item[1].statement):
         if mutant.statement:
             right = f"{{ if (mutantOn({number})) {{ {mutant.wrong} }} else {{ {right} }} }}"
-        elif mutant.kind == "cast literal":
-            right = f"uint256(mutantOn({number}) ? {mutant.wrong} : {right})"
+        elif mutant.kind.startswith("uint"):
+            right = f"{mutant.kind.split()[0]}(mutantOn({number}) ? {mutant.wrong} : {right})"
         else:
             right = f"(mutantOn({number}) ? {mutant.wrong} : {right})"
     return right

@@ -380,6 +380,28 @@ def _use(world: World, key: Account, use: str) -> None:
     return world.resolver.challengeDelivery(deal.words, sender=key)
 
 
+@pytest.mark.parametrize("side, needed", [("creator", Scope.ACCEPTANCE), ("provider", Scope.RESULTS)])
+@pytest.mark.parametrize("scope", SCOPES)
+def test_delegate__closing__needs_exactly_the_scope_of_its_side(
+    world: World, key: Account, side: str, needed: Scope, scope: Scope
+) -> None:
+    """beh:B19 beh:C13 inv:T41"""
+    account = getattr(world, side)
+    grant(world, account, key, scope)
+    deal, deal_id = world.open()
+    rest = locked_total(deal, 100) + deal.collateral
+    terms = Closing(deal_id, rest - 7, 7, FOREVER)
+    signatures = {name: world.sign(terms, getattr(world, name)) for name in ("creator", "provider")}
+    signatures[side] = by_delegate(key.address, key.consent(world.domain.digest(terms.struct_hash)))
+    closing = closing_of(terms, signatures["creator"], signatures["provider"])
+    if scope == needed:
+        world.resolver.close(deal.words, closing, sender=world.keeper)
+        assert world.state(deal).status == Status.CLOSED_BY_AGREEMENT
+    else:
+        with expect_revert("SignatureInvalid", account=account):
+            world.resolver.close(deal.words, closing, sender=world.keeper)
+
+
 def test_delegate__settling_by_its_own_call__needs_the_scope_of_acceptance(world: World, key: Account) -> None:
     deal, deal_id = world.open()
     result = world.submit(deal)

@@ -129,10 +129,9 @@ def test_delivered__opens_a_fresh_judge_window_from_then(world: World) -> None:
     world.resolver.challengeDelivery(deal.words, sender=world.creator)
     world.pass_to(world.evm.timestamp + 600)
     receipt = world.resolve(deal, Verdict.DELIVERED)
-    found = receipt.event("DeliveryConfirmed") if receipt.events("DeliveryConfirmed") else None
     state = world.state(deal)
     assert state.deadline == world.evm.timestamp + deal.judge_window and state.delivery_challenged
-    assert found is None or found["judgeDeadline"] == state.deadline
+    assert receipt.event("DeliveryConfirmed") == {"dealId": deal.id(world.domain), "judgeDeadline": state.deadline}
 
 
 # ---- audits

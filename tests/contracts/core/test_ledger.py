@@ -443,6 +443,22 @@ def test_accrued_fees__of_which_one_outgrows_its_field__go_each_to_its_owner(
     assert world.state(deal).status == Status.ACCEPTED
 
 
+@pytest.mark.parametrize("royalty_bps, solver_bps", [(1_000, 999), (999, 1_000)])
+def test_accrued_fees__of_which_one_is_a_unit_too_large__both_wait_beside_their_field(
+    world: World, royalty_bps: int, solver_bps: int
+) -> None:
+    """inv:I33 inv:T43: each of the two is compared with its field."""
+    rich(world)
+    options = world.unverified()
+    options["job"] = options["job"] | {"solver_fee_bps": solver_bps}
+    deal, _ = settled(world, FULL + 10, module=replace(world.module, royalty_bps=royalty_bps), **options)
+    due = charge(deal, 0, 100)
+    assert max(due.royalty, due.solver_fee) == ACCRUED_MOST + 1 > min(due.royalty, due.solver_fee) > 0
+    assert (world.accrued(deal), world.fees(deal)) == ((due.royalty, due.solver_fee, 0), (0, 0))
+    world.sweep(deal)
+    assert (world.accrued(deal), world.fees(deal)) == ((0, 0, 0), (due.royalty, due.solver_fee))
+
+
 def test_accrued_fees__of_a_version_that_owes_nobody__cannot_arise(world: World) -> None:
     """beh:A4 beh:B6: a royalty without an owner would be stuck for ever."""
     module = replace(world.module, royalty_to=NOBODY)

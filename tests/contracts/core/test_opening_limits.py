@@ -272,6 +272,23 @@ def test_open__collateral_above_96_bits__is_refused(world: World) -> None:
         open_pair(world, pair)
 
 
+def test_open__that_deters_too_little_and_costs_too_much__names_the_deterrence(world: World) -> None:
+    """beh:B7: the checks that protect others come first, and the first that fails is the answer."""
+    with expect_revert("DeterrenceTooLow"):
+        open_pair(world, world.pair({"collateral_bps": 100_000, "max_price": 1}))
+    with expect_revert("TermAbove", term=Term.PRICE, most=1):
+        open_pair(world, world.pair({"max_price": 1}))
+
+
+def test_open__collateral_of_exactly_96_bits__is_no_limit_but_money(world: World) -> None:
+    """inv:T43: nobody can have it, as the creator needs some of the token as well; but that is what is missing."""
+    options = {"audit_bps": 0, "collateral_bps": 10_000, "max_units": 0, "max_price": UINT96_MAX, "solver_fee_bps": 0}
+    world.deposit(world.creator, 2**95)
+    pair = world.pair(options, {"price": UINT96_MAX, "unit_price": 0}, module=replace(world.module, royalty_bps=0), pool=UNVERIFIED)
+    with expect_revert("FundsMissing", account=world.creator, needed=UINT96_MAX):
+        open_pair(world, pair)
+
+
 def test_open__with_every_field_at_its_largest__locks_what_it_says(world: World) -> None:
     """inv:T43 inv:I33"""
     value = 2**90

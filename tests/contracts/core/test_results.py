@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lilypad_agents.protocol import payouts
-from lilypad_agents.protocol.consent import Result
+from lilypad_agents.protocol.consent import Result, Scope, by_delegate
 from lilypad_agents.protocol.deal import Deal, deal_from_offers
 from lilypad_agents.protocol.digest import deciding_period, is_drawn, result_digest
 from lilypad_agents.protocol.ids import NOBODY, keccak256
@@ -29,6 +29,8 @@ from lilypad_agents.protocol.opening import (
 from lilypad_agents.protocol.price import charge, locked_total
 from tests.support.evm import Receipt, decode_error, expect_revert
 from tests.support.world import COIN, PERIOD_BLOCKS, World
+
+FOREVER = 2**40 - 1
 
 
 def deal_of(pair: Pair) -> Deal:
@@ -133,6 +135,30 @@ def test_open_and_submit__by_the_provider__posts_one_commitment_a_job(world: Wor
         assert (state.status, state.commitment) == (Status.RESULTS_SUBMITTED, commitment)
         assert state.deadline == world.evm.timestamp + deal.judge_window
     world.resolver.challenge(deals[0].words, sender=world.challenger)  # still challengeable
+
+
+def test_open_and_submit__uses_up_offers_and_locks_as_opening_does(world: World) -> None:
+    """beh:C4 inv:I7 inv:I15 inv:I16: nonces, volume, what a delegate may lock, and the money of both, to the unit."""
+    key, start = world.evm.account("offer key"), world.ledger(deal_of(world.pair()))
+    world.core.grantDelegate(key, Scope.OFFERS, FOREVER, [(world.token, 10_000 * COIN)], sender=world.creator)
+    resource = world.resource(volume=2)
+    pairs = [world.pair(resource=resource) for _ in range(3)]
+    spoken = by_delegate(key.address, key.consent(world.domain.digest(pairs[0].job.struct_hash)))
+    pairs[0] = pairs[0]._replace(job_signature=spoken)
+    deals = [deal_of(pair) for pair in pairs]
+    commitments = [world.commitment(deal, world.result(deal, units=2)) for deal in deals]
+    world.core.openAndSubmit(opening_of(pairs[:2]), commitments[:2], sender=world.provider)
+    total, collateral = locked_total(deals[0], 100), deals[0].collateral
+    moved = {"creator": -2 * total, "creator locked": 2 * total, "provider": -2 * collateral, "provider locked": 2 * collateral}
+    now = world.ledger(deals[0])
+    assert {name: now[name] - start[name] for name in now if now[name] != start[name]} == moved
+    assert world.core.delegateOf(world.creator, key, world.token)[2] == 10_000 * COIN - total
+    assert world.core.resourceUse(world.provider, resource.nonce) == 2
+    with expect_revert("VolumeUsedUp", used=2, volume=2):
+        world.core.openAndSubmit(opening_of(pairs[2:]), commitments[2:], sender=world.provider)
+    for pair in pairs[:2]:
+        with expect_revert("NonceUsed", nonce=pair.job.nonce):
+            world.open(world.pair(pair.job))
 
 
 @pytest.mark.parametrize("verified", [False, True])

@@ -244,3 +244,37 @@ def test_silent_seat_of_an_earlier_confirmed_round__is_released_and_loses_a_quar
     _, division = case.execute()
     assert len(division.losses) == 10 and division.losses[2][1] == S // 4
     assert all(court.staking.stakeOf(court.pool.id, person)[3] == 0 for person in court.mediators)
+
+
+def test_appeal__that_brings_more_than_the_collateral_can_bear__is_paid_as_far_as_it_reaches(court: Court) -> None:
+    """beh:D16 inv:I8: with the collateral at its least the strategy may claim four seat fees, to the unit, and asks for no more."""
+    payer = court.rich("payer")
+    job = {"audit_bps": 10_000, "collateral_bps": 73_750}
+    case = court.challenged(job=job, resource={"price": 9 * COIN // 10, "unit_price": COIN // 100}).seat()
+    deal = case.deal
+    assert deal.collateral == deal.value + premium_of(deal) + 4 * deal.seat_fee
+    case.vote(RIGHT, RIGHT, RIGHT)
+    case.appeal(payer)
+    case.seat().vote(*[UNSERVED] * 7)
+    _, division = case.execute()
+    assert case.status == Status.MEDIATION_REJECTED
+    assert division.claim == 4 * deal.seat_fee < 10 * deal.seat_fee
+    assert court.world.locked(court.world.provider) == 0 and court.credit() == 0
+
+
+def test_appeal__in_which_the_provider_opens_after_all__pays_those_who_had_found_its_digest_before(court: Court) -> None:
+    """beh:D8 beh:D16: nobody could tell them that their digest was the provider's; they lose nothing by it."""
+    payer = court.rich("payer")
+    case = court.challenged().seat().vote(RIGHT, RIGHT, WRONG, opens=False)
+    assert case.now()[2] == Finding.NOT_OPENED
+    early = case.seating.accounts
+    case.appeal(payer)
+    case.seat().vote(*[RIGHT] * 7)
+    fee = case.deal.seat_fee - case.deal.seat_fee // 50
+    before = {account.address: case.world.free(account) for account in court.mediators}
+    _, division = case.execute()
+    assert case.status == Status.MEDIATION_ACCEPTED
+    assert division.lost == S and [loss for _, loss in division.losses].count(S) == 1  # of the seat that was wrong
+    seats = [*(early[0], early[1]), *case.seating.accounts]
+    for account in court.mediators:
+        assert case.world.free(account) - before[account.address] == seats.count(account.address) * fee

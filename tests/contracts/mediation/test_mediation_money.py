@@ -333,10 +333,29 @@ def test_no_fault__of_an_audit__returns_the_rest_to_the_fund(court: Court) -> No
     case.seat().vote(UNAVAILABLE)
     case.seat().vote(BROKEN)
     case.seat().vote(BROKEN, BROKEN, BROKEN)
-    case.execute()
+    receipt, _ = case.execute()
     fee, keepers = _parts(case)
     assert sheet.mediators == 4 * (fee - keepers)
     assert sheet["fund"] == premium_of(case.deal) - 4 * fee
+    assert court.mediation.marksOf(case.deal.module) == receipt.event("VersionMarked")["count"] == 1
+
+
+def test_no_fault__of_an_audit_in_which_few_revealed__pays_the_seat_that_was_replaced(court: Court) -> None:
+    """beh:D8: the first lone seat, out of what the four fees still hold; the rest goes back to the fund."""
+    case = court.submitted(**ODD)
+    court.world.set_seed(case.deal, drawn=True)
+    case.beginner = court.world.keeper
+    sheet = Sheet(case)
+    court.world.resolver.audit(case.deal.words, 0, sender=court.world.keeper)
+    case.seat().vote(UNAVAILABLE)
+    first = case.seatings[0].accounts[0]
+    case.seat().vote(BROKEN)
+    case.seat().vote(BROKEN, SECRET, SECRET)
+    _, division = case.execute()
+    fee, keepers = _parts(case)
+    assert case.status == Status.NO_FAULT
+    assert sum(amount for account, amount in division.payments if account == first) >= fee - keepers
+    assert sheet.mediators == 3 * (fee - keepers)
 
 
 @pytest.mark.parametrize("choices, marks", [((WRONG, WRONG2, RIGHT), 1), ((BROKEN, BROKEN, RIGHT), 1),
@@ -348,9 +367,13 @@ def test_version__is_marked_when_runs_disagree_or_it_does_not_run(
     """beh:D8: not when seats were missing, or could not run it themselves."""
     case = court.challenged().seat()
     case.vote(*choices)
-    receipt, _ = case.execute()
+    receipt, division = case.execute()
     assert court.mediation.marksOf(case.deal.module) == marks
     assert len(receipt.events("VersionMarked")) == marks
+    assert [event["amount"] for event in receipt.events("FundDonated")] == [division.to_fund] * (division.to_fund > 0)
+    lost = sum(loss for _, loss in division.losses)
+    moved = [event["amount"] for event in receipt.events("CreditTransferred")]
+    assert moved == [lost] * (lost > 0) + [amount for _, amount in division.payments]
 
 
 # ---- ends without a verdict

@@ -252,6 +252,17 @@ def test_withdraw__at_the_second__by_anyone__credits_the_staker(site: StakingSit
         site.withdraw(stakers[0])
 
 
+def test_withdraw__beside_a_stake_of_an_odd_size__pays_what_unbonds_and_no_more(site: StakingSite, newcomer: Account) -> None:
+    """inv:I23: the half seat that backs no seat stays staked."""
+    site.stake(newcomer, 3 * SEAT + SEAT // 2)
+    until = site.evm.timestamp + UNBONDING
+    site.unbond(newcomer, SEAT // 4)
+    site.evm.mine(UNBONDING)
+    receipt = site.withdraw(newcomer)
+    assert receipt.event("StakeWithdrawn")["amount"] == site.free(newcomer) == SEAT // 4
+    assert site.stake_of(newcomer) == (3 * SEAT + SEAT // 4, 0, until, 0)
+
+
 def test_withdraw__paused_token_and_blocked_recipient__credits_nevertheless(site: StakingSite, newcomer: Account) -> None:
     """Only the ledger moves: no token can hold up an exit, a loss or a dispute."""
     token = site.evm.deploy("BlacklistToken")
