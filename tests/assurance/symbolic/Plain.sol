@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+/// @title What the functions of AccountWordLib mean, in plain numbers: free and locked beside each other, nothing packed
+/// @dev For every word halmos shows that the library and this do the same (RefinementChecks); the SMTChecker proves about this
+/// what then holds for the library (LedgerProofs).
+library Plain {
+    uint256 internal constant MOST = type(uint96).max;
+
+    function add(uint256 has, uint256 amount) internal pure returns (uint256) {
+        require(amount <= MOST - has);
+        return has + amount;
+    }
+
+    function sub(uint256 has, uint256 amount) internal pure returns (uint256) {
+        require(amount <= has);
+        return has - amount;
+    }
+
+    function lock(uint256 free, uint256 locked, uint256 amount) internal pure returns (uint256, uint256) {
+        return (sub(free, amount), add(locked, amount));
+    }
+}
