@@ -10,22 +10,36 @@ contract TreeChecks {
     using SumTreeLib for SumTree;
 
     uint256 private constant LANE = type(uint64).max;
-    uint256 private constant ROOT = 1 << 64;
+    // Not constant: see LedgerChecks.
+    uint256 private immutable DEPTH = 2;
+    uint256 private immutable ROOT = 1 << 64;
 
     SumTree private _tree;
 
+    /// @dev Unchecked, here and below: four numbers of 64 bits. Every check of the compiler's would be one more branch to solve.
     function _sumOf(uint256 word) private pure returns (uint256) {
-        return (word & LANE) + (word >> 64 & LANE) + (word >> 128 & LANE) + (word >> 192);
+        unchecked {
+            return (word & LANE) + (word >> 64 & LANE) + (word >> 128 & LANE) + (word >> 192);
+        }
     }
 
     /// @dev The word above `leaves`. Goes back when the weights do not fit: no caller makes such a tree.
-    function _rootOf(uint256[4] memory leaves) private pure returns (uint256 root) {
-        uint256 sum;
-        for (uint256 i = 0; i < 4; i++) {
-            sum += _sumOf(leaves[i]);
-            root |= _sumOf(leaves[i]) << 64 * i;
+    function _rootOf(uint256[4] memory leaves) private pure returns (uint256) {
+        unchecked {
+            uint256 a = _sumOf(leaves[0]);
+            uint256 b = _sumOf(leaves[1]);
+            uint256 c = _sumOf(leaves[2]);
+            uint256 d = _sumOf(leaves[3]);
+            require(a + b + c + d <= LANE);
+            return a | b << 64 | c << 128 | d << 192;
         }
-        require(sum <= LANE);
+    }
+
+    /// @dev Zero exactly if the tree's leaves are `leaves`. One number for one branch.
+    function _differs(uint256[4] memory leaves) private view returns (uint256 bits) {
+        for (uint256 i = 0; i < 4; i++) {
+            bits |= _tree.words[i] ^ leaves[i];
+        }
     }
 
     function _put(uint256[4] memory leaves) private {
@@ -51,35 +65,30 @@ contract TreeChecks {
         uint256 before = leaves[leaf / 4];
         leaves[leaf / 4] = before & ~(LANE << shift) | uint256(weight) << shift;
         uint256 root = _rootOf(leaves);
-        _tree.set(2, leaf, weight);
-        for (uint256 i = 0; i < 4; i++) {
-            assert(_tree.words[i] == leaves[i]);
-        }
-        assert(_tree.words[ROOT] == root);
-        assert(_tree.weightOf(leaf) == weight);
-        assert(_tree.total(2) == _sumOf(root));
+        _tree.set(DEPTH, leaf, weight);
+        assert(_differs(leaves) | (_tree.words[ROOT] ^ root) == 0);
+        assert(_tree.weightOf(leaf) == weight && _tree.total(DEPTH) == _sumOf(root));
     }
 
     function check_find_answers_the_leaf_that_covers_the_point(uint256[4] memory leaves, uint64 point) external {
         _put(leaves);
-        if (point >= _tree.total(2)) return;
-        (uint256 leaf, uint256 weight) = _tree.find(2, point);
+        if (point >= _tree.total(DEPTH)) return;
+        (uint256 leaf, uint256 weight) = _tree.find(DEPTH, point);
         assert(leaf < 16 && weight == leaves[leaf / 4] >> 64 * (leaf % 4) & LANE);
         uint256 before;
-        for (uint256 n = 0; n < leaf; n++) {
-            before += leaves[n / 4] >> 64 * (n % 4) & LANE;
+        unchecked {
+            for (uint256 n = 0; n < leaf; n++) {
+                before += leaves[n / 4] >> 64 * (n % 4) & LANE;
+            }
+            assert(before <= point && point < before + weight);
         }
-        assert(before <= point && point < before + weight);
     }
 
     function check_grow_keeps_the_sums(uint256[4] memory leaves) external {
         _put(leaves);
-        uint256 sum = _tree.total(2);
-        _tree.grow(2);
-        assert(_tree.words[ROOT << 1] == sum && _tree.total(3) == sum);
-        assert(_tree.words[ROOT] == _rootOf(leaves));
-        for (uint256 i = 0; i < 4; i++) {
-            assert(_tree.words[i] == leaves[i]);
-        }
+        uint256 sum = _tree.total(DEPTH);
+        _tree.grow(DEPTH);
+        assert(_differs(leaves) | (_tree.words[ROOT] ^ _rootOf(leaves)) | (_tree.words[ROOT << 1] ^ sum) == 0);
+        assert(_tree.total(DEPTH + 1) == sum);
     }
 }
