@@ -19,8 +19,11 @@ class Property:
 _WORD = "that callers pass the word of the right account; amounts beyond 256 bits do not exist"
 _DEAL = "that callers pass numbers that fit their fields (the signature's types see to that), nor when a step is allowed"
 _ROUND = "anything about who may take the step, or when"
-_LEDGER = "anything of a second token, strategy or pool: keys of mappings are taken to be distinct hashes"
-_TREE = "anything beyond two levels and two leaves; the staking machine tests larger trees"
+_LEDGER = "anything of a second token, strategy or pool: there is one of each, and hashes are taken to be distinct; nothing of what accounts not named here own"
+_PLAIN = "anything about floors, which the checks of the word cover"
+_TREE = "anything of trees with more than two levels, which the staking machine tests, nor that callers keep the sum of all weights below 2^64"
+_STEP = ("anything of the bytecode: the moves are LilypadPayments' own written again over Plain, which the PlainChecks and LedgerChecks tie to it one by one; "
+         "nor anything of tokens. Two accounts, what all others have is one number that moves leave")
 _RULES = "that the sums of an opening fit 96 bits; the opening checks that, and the contract tests check the opening"
 
 SYMBOLIC = (
@@ -64,27 +67,60 @@ SYMBOLIC = (
              "opened and redrawn set their own bit and no other", _ROUND),
     Property("RoundChecks", "check_count_of_a_panel_of_three_is_exact", "I35",
              "for every word of a round of three and every state the count is that of its first three seats", "panels of 7 and 15, whose branches are too many; the contract tests count those"),
-    Property("LedgerChecks", "check_credit_transfer_conserves", "I1 I7",
-             "for all balances that the ledger can hold: what the sender loses the recipient gains, also when they are one; it reverts exactly when credit is short or the recipient is 0", _LEDGER),
+    Property("PlainChecks", "check_addFree_does_as_its_plain_form", "I1 I33",
+             "for every word and amount addFree and Plain.add revert together or leave the same free and locked", _PLAIN),
+    Property("PlainChecks", "check_subFree_does_as_its_plain_form", "I1 I7 I33",
+             "for every word and amount subFree and Plain.sub revert together or leave the same free and locked", _PLAIN),
+    Property("PlainChecks", "check_lock_does_as_its_plain_form", "I1 I2 I33",
+             "for every word and amount lock and Plain.lock revert together or leave the same free and locked", _PLAIN),
+    Property("PlainChecks", "check_subLocked_does_as_its_plain_form", "I1 I2 I33",
+             "for every word and amount subLocked and Plain.sub revert together or leave the same free and locked", _PLAIN),
+    Property("LedgerChecks", "check_credit_transfer_to_another_conserves", "I1 I7",
+             "for every recipient and all balances that the ledger can hold: what the sender loses the recipient gains; it reverts exactly when credit is short or the recipient is 0", _LEDGER),
+    Property("LedgerChecks", "check_credit_transfer_to_oneself_changes_nothing", "I1 I7",
+             "for all balances: free and locked stay; it reverts exactly when credit is short", _LEDGER),
     Property("LedgerChecks", "check_release_pays_what_it_unlocks", "I1 I2",
-             "locked and free change by exactly what is asked, in one write", _LEDGER),
+             "for every account locked and free change by exactly what is asked; it reverts exactly when less is locked or 96 bits do not hold the sum", _LEDGER),
     Property("LedgerChecks", "check_take_never_takes_more_than_there_is", "I7",
-             "free shrinks by the amount, or it reverts, exactly when there is less; locked stays", _LEDGER),
+             "for every account free shrinks by the amount, or it reverts, exactly when there is less; locked stays", _LEDGER),
+    Property("LedgerChecks", "check_donate_moves_credit_to_the_fund", "I1 I7 I13",
+             "for all amounts that the ledger can hold: what the donor loses the fund gains; it reverts exactly when credit is short", _LEDGER),
     Property("LedgerChecks", "check_accrue_loses_nothing", "I1 I13 I33",
-             "two accruals of any amounts that the ledger can hold, the 80-bit overflow word included, add up to the unit",
-             "a third accrual; the word that it meets is any of those that two can make, but this is not proved here"),
+             "from any two words of an accrual, the 80-bit one and the one for what outgrew it: each of the three sums grows by exactly its amount, hence after any number of accruals", _LEDGER),
     Property("LedgerChecks", "check_sweep_loses_nothing", "I1 I13",
-             "after an accrual of any amounts the sweep moves each to its own owner and leaves zero", _LEDGER),
+             "from any accrual, any fees and any fund: the sweep moves each amount to its own owner and leaves zero", _LEDGER),
     Property("LedgerChecks", "check_claimSolverFee_pays_the_solver_exactly", "I1 I7 I13",
-             "the solver's credit grows by its fee, the royalty beside it stays, a second claim pays nothing", _LEDGER),
-    Property("TreeChecks", "check_set_changes_one_leaf_and_the_sum", "I24",
-             "any two leaves of sixteen and any weights of 32 bits: a change is in the leaf and the root, and nowhere else", _TREE),
+             "from any fees and credit: the solver's credit grows by its fee, the royalty beside it stays, a second claim pays nothing", _LEDGER),
+    Property("LedgerChecks", "check_claimRoyalty_pays_who_the_terms_name", "I1 I7 I13",
+             "from any fees and credit: the caller's credit grows by the royalty, the solver's fee beside it stays; it reverts exactly when the terms name another",
+             _LEDGER + "; the other fields of the terms are zero here"),
+    Property("TreeChecks", "check_set_keeps_the_sums", "I24",
+             "any tree of two levels whose lanes are the sums beneath, each of its sixteen leaves, any weight: the leaf and the sums above it change, nothing else does, and the lanes are sums again", _TREE),
     Property("TreeChecks", "check_find_answers_the_leaf_that_covers_the_point", "I11 I24",
-             "leaves 3 and 9, any weights of 32 bits, any point below the sum: the leaf that covers it, with its weight", _TREE),
-    Property("TreeChecks", "check_grow_keeps_the_sum", "I24",
-             "any leaf of four, any weight of 64 bits: growing keeps the root's sum and the leaf", _TREE),
+             "any such tree and any point below its sum: the leaf that covers the point, with its weight", _TREE),
+    Property("TreeChecks", "check_grow_keeps_the_sums", "I24",
+             "any such tree: growing keeps every word and puts the sum of all above it", _TREE),
 )  # fmt: skip
 INDUCTIVE = (
+    Property("LedgerSteps", "prove_the_empty_ledger_is_balanced", "I1",
+             "balanced: each amount fits 96 bits, and free, locked, pot and all others add up to what is held. The empty ledger is", _STEP),
+    Property("LedgerSteps", "prove_deposit_keeps_the_balance", "I1",
+             "from any balanced ledger a deposit of any amount reverts or leaves a balanced one", _STEP),
+    Property("LedgerSteps", "prove_withdraw_keeps_the_balance", "I1 I7",
+             "from any balanced ledger a withdrawal of any amount reverts or leaves a balanced one", _STEP),
+    Property("LedgerSteps", "prove_transfer_keeps_the_balance", "I1 I7",
+             "from any balanced ledger a transfer of any amount reverts or leaves a balanced one", _STEP),
+    Property("LedgerSteps", "prove_donate_and_claim_keep_the_balance", "I1 I13",
+             "from any balanced ledger a donation, and then a claim, of any amounts revert or leave a balanced one", _STEP),
+    Property("LedgerSteps", "prove_lock_keeps_the_balance", "I1 I2",
+             "from any balanced ledger a lock of any amount reverts or leaves a balanced one", _STEP),
+    Property("LedgerSteps", "prove_settle_keeps_the_balance", "I1 I2 I13",
+             "from any balanced ledger an outcome that gives what it takes from two escrows reverts or leaves a balanced one",
+             _STEP + "; that the core checks outcomes (OutcomeUnbalanced), which the contract tests show"),
+    Property("LedgerSteps", "prove_what_was_taken_can_be_credited", "I1 I5",
+             "in a balanced ledger no transfer, donation or lock of what an account has is refused because 96 bits do not hold the sum", _STEP),
+    Property("LedgerSteps", "prove_a_balanced_outcome_fits", "I1 I5",
+             "in a balanced ledger no balanced outcome of what is locked is refused because 96 bits do not hold a sum", _STEP),
     Property("RuleProofs", "prove_share_is_at_most_all", "I13 I14",
              "a share at a rate of at most 100 % is at most the amount", _RULES),
     Property("RuleProofs", "prove_share_is_rounded_down_by_less_than_one", "I13",
@@ -100,5 +136,6 @@ INDUCTIVE = (
 )  # fmt: skip
 FALSE = (
     Property("WordChecks", "check_false_locked_money_is_free", "", "what is locked is at most what is free: wrong", "the runner has to see it fail"),
+    Property("LedgerSteps", "prove_false_a_deposit_changes_nothing", "", "a deposit leaves what is held: wrong", "the runner has to see it fail"),
     Property("RuleProofs", "prove_false_a_share_is_never_nothing", "", "a share of something is something: wrong", "the runner has to see it fail"),
 )  # fmt: skip
