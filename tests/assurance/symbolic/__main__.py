@@ -30,7 +30,7 @@ _LONGEST = 900  # seconds for one property
 _OUTCOMES = {0: "proved", 1: "failed", 2: "unknown (the solver's time)", 3: "unknown (stuck)", 4: "unknown (no path ends well)"}
 # Contract: where it stands, and the engine. A theorem about any sequence of calls needs Horn clauses; one about any arguments of
 # one call without loops is decided by the bounded engine, whose bound is then no bound.
-_THEOREMS = {"LedgerProofs": ("Proofs.sol", "chc"), "RuleProofs": ("Rules.sol", "bmc")}
+_THEOREMS = {"LedgerSteps": ("Proofs.sol", "bmc"), "RuleProofs": ("Rules.sol", "bmc")}
 _OUTPUTS = ["abi", "metadata", "evm.bytecode", "evm.deployedBytecode", "evm.methodIdentifiers"]
 
 
