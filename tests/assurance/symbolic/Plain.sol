@@ -21,8 +21,10 @@ library Plain {
         return (sub(free, amount), add(locked, amount));
     }
 
-    /// @dev The seat fee that a value asks for, before floors.
+    /// @dev The seat fee that a value of at most 96 bits asks for, before floors.
     function seatFee(uint256 value) internal pure returns (uint256) {
-        return (value * 12_500 + 9999) / 10_000;
+        unchecked {
+            return (value * 12_500 + 9999) / 10_000;
+        }
     }
 }

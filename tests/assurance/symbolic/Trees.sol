@@ -3,12 +3,13 @@ pragma solidity ^0.8.24;
 
 import {SumTree, SumTreeLib} from "contracts/staking/SumTree.sol";
 
-/// @title Symbolic checks of the sum tree: two levels, sixteen leaves, any words. What each says stands in properties.py.
+/// @title Symbolic checks of the sum tree: any words of two levels, sixteen leaves. What each says stands in properties.py.
 contract TreeChecks {
     using SumTreeLib for SumTree;
 
     uint256 private constant LANE = type(uint64).max;
     // Not constant: see LedgerChecks.
+    uint256 private immutable ONE = 1;
     uint256 private immutable DEPTH = 2;
     uint256 private immutable ROOT = 1 << 64;
 
@@ -70,18 +71,15 @@ contract TreeChecks {
         assert(_tree.weightOf(leaf) == weight);
     }
 
-    function check_find_answers_the_leaf_that_covers_the_point(uint256[4] memory leaves, uint256 root, uint64 point) external {
-        for (uint256 i = 0; i < 4; i++) {
-            if (_sumOf(leaves[i], 4) != _lane(root, i)) return;
-        }
-        _put(leaves, root);
-        if (point >= _tree.total(DEPTH)) return;
-        (uint256 leaf, uint256 weight) = _tree.find(DEPTH, point);
-        uint256 word = leaf / 4;
-        assert(leaf < 16 && weight == _lane(leaves[word], leaf % 4));
+    /// @dev The step that a descent repeats on every level with what is left of the point.
+    function check_find_answers_the_lane_that_covers_the_point(uint256 word, uint256 point) external {
+        _tree.words[ONE - 1] = word;
+        if (point >= _tree.total(ONE)) return;
+        (uint256 leaf, uint256 weight) = _tree.find(ONE, point);
+        assert(leaf < 4 && weight == _lane(word, leaf));
         unchecked {
-            uint256 before = _sumOf(root, word) + _sumOf(leaves[word], leaf % 4);
-            assert(before <= point && point < before + weight);
+            uint256 before = _sumOf(word, leaf);
+            assert(before <= point && point - before < weight);
         }
     }
 
