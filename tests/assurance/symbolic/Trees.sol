@@ -71,7 +71,9 @@ contract TreeChecks {
         assert(_tree.weightOf(leaf) == weight);
     }
 
-    /// @dev The step that a descent repeats on every level with what is left of the point.
+    /// @dev The step that a descent repeats on every level with what is left of the point. That the loop ends has to be decided
+    /// at its branches.
+    /// @custom:halmos --solver-timeout-branching 60s
     function check_find_answers_the_lane_that_covers_the_point(uint256 word, uint256 point) external {
         _tree.words[ONE - 1] = word;
         if (point >= _tree.total(ONE)) return;
