@@ -71,17 +71,16 @@ contract TreeChecks {
         assert(_tree.weightOf(leaf) == weight);
     }
 
-    /// @dev The step that a descent repeats on every level with what is left of the point. That the loop ends has to be decided
-    /// at its branches.
-    /// @custom:halmos --solver-timeout-branching 60s
-    function check_find_answers_the_lane_that_covers_the_point(uint256 word, uint256 point) external {
+    /// @dev The step that a descent repeats on every level with what is left of the point. Every point below the sum lies by some
+    /// offset within some lane; said so, the solver sees at once where the loop ends.
+    function check_find_answers_the_lane_that_covers_the_point(uint256 word, uint8 lane, uint64 offset) external {
         _tree.words[ONE - 1] = word;
-        if (point >= _tree.total(ONE)) return;
-        (uint256 leaf, uint256 weight) = _tree.find(ONE, point);
-        assert(leaf < 4 && weight == _lane(word, leaf));
-        unchecked {
-            uint256 before = _sumOf(word, leaf);
-            assert(before <= point && point - before < weight);
+        for (uint256 n = 0; n < 4; n++) {
+            if (lane != n) continue;
+            uint256 weight = _lane(word, n);
+            if (offset >= weight) return;
+            (uint256 found, uint256 itsWeight) = _tree.find(ONE, _sumOf(word, n) + offset);
+            assert(found == n && itsWeight == weight);
         }
     }
 
