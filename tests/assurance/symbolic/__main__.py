@@ -117,12 +117,12 @@ def _checks(folder: Path, contracts: set[str]) -> set[tuple[str, str]]:
 def _check(folder: Path, property_: Property) -> tuple[str, float]:
     """One property: proved, failed, or why it is neither. A loop that was cut short makes it unknown.
 
-    A branch that z3 cannot decide in a tenth of a second is followed both ways; yices decides at the assert whether it was one.
+    A branch that z3 cannot decide in five seconds is followed both ways; yices decides at the assert whether it was one.
     """
     report = folder / f"{property_.name}.json"
     command = [str(TOOLS / "halmos"), "--root", str(folder), "--match-contract", f"^{property_.contract}$",
                "--match-test", rf"^{property_.name}\(", "--loop", "256", "--solver", "yices", "--solver-threads", "1",
-               "--solver-timeout-branching", "100ms", "--solver-timeout-assertion", "0",
+               "--solver-timeout-branching", "5s", "--solver-timeout-assertion", "0",
                "--json-output", str(report), "--no-status"]  # fmt: skip
     environment = os.environ | {"PATH": f"{folder / 'bin'}:{TOOLS}:{os.environ['PATH']}"}
     began = time.monotonic()
