@@ -82,7 +82,7 @@ def from_geth(report: dict[str, Any]) -> list[Row]:
     tests = report["tests"]
     result = f"{tests['passed']} passed, {len(tests['failed'])} failed, {len(tests['skipped'])} skipped, {len(tests['not_reached'])} not reached"
     good = tests["complete"] and tests["passed"] == tests["found"]
-    return [Row("everything that can run on another chain", f"geth {report['geth']}", f"{tests['found']} tests", result, report["seconds"], good)]
+    return [Row("everything that can run on another chain", f"geth {report['geth']}", f"{tests['found']} tests", result, tests["seconds"], good)]
 
 
 def from_any(subject: str, method: str) -> Callable[[dict[str, Any]], list[Row]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -49,7 +50,7 @@ def test_client__a_job_by_hand__is_quoted_waited_for_fetched_and_listed(config: 
         taken = client.run("cowsay:v0.0.1", {"Message": "by hand"}, wishes=PLAIN, policy=Policy(accept=False))
         deal = taken.job.deal_text
         assert taken.status is not None and not taken.is_final
-        assert client.show(deal).state == Status.RESULTS_SUBMITTED.name
+        _until_submitted(client, deal)
         delivered, folder = client.fetch_again(deal[:14], tmp_path / "again")
         assert b"< by hand >" in delivered.files.stdout and (folder / "stdout").read_bytes() == delivered.files.stdout
         ended = client.accept(deal, until=FINAL, seconds=60)
@@ -57,6 +58,14 @@ def test_client__a_job_by_hand__is_quoted_waited_for_fetched_and_listed(config: 
         assert client.balance().free == before.free - ended.payment.paid
         assert deal in [item.job.deal_text for item in client.jobs()]
         assert client.resume() == []
+
+
+def _until_submitted(client: Client, deal: str) -> None:
+    """Until the chain has the provider's commitment: its word, and the result, may be here some blocks before."""
+    deadline = time.monotonic() + 30
+    while (state := client.show(deal).state) != Status.RESULTS_SUBMITTED.name:
+        assert state == Status.AGREED.name and time.monotonic() < deadline, state
+        time.sleep(0.3)
 
 
 def test_client__money__moves_and_a_refusal_sends_nothing(config: Path) -> None:
