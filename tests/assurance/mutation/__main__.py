@@ -8,7 +8,8 @@
 What ended stands in .cache/mutation/ended.jsonl by the mutant's place and change and by the contracts' sources, so that a larger
 sample continues a smaller one and a stopped run goes on; `--fresh` forgets it. The build, and which test reaches which mutant,
 stand in a folder beside it for each sample. A mutant has a budget of processor time (`--budget`): alive after it, it counts as
-survived, and --again with a larger one gives it another chance. Survivors need a reason in survivors.json, where those that change nothing are marked equivalent.
+survived, and --again with a larger one gives it another chance. Survivors need a reason in survivors.json, where those that
+change nothing are marked equivalent.
 """
 
 from __future__ import annotations
