@@ -92,3 +92,12 @@ def test_timeout_reveal__while_the_seed_is_pending__waits_for_it(stage: Stage) -
     with expect_revert("SeedPending", dealId=scene.id, period=scene.state.period + 1):
         scene.send("timeoutReveal", "stranger")
     scene.seed(Seed.SPARED).do("timeoutReveal")
+
+
+@pytest.mark.parametrize("state, error", [("submitted, spared", "DealNotDrawn"), ("submitted, pending", "SeedPending")])
+def test_timeout_mediation__of_a_deal_that_was_not_drawn__is_refused_however_late(stage: Stage, state: str, error: str) -> None:
+    """beh:D20 inv:I12: without a draw there was no mediation to wait for."""
+    scene = STAGES[state](stage)
+    scene.at(_moment(scene, "mediation limit") + 1)
+    with expect_revert(error, dealId=scene.id):
+        scene.send("timeoutMediation", "stranger")
