@@ -8,7 +8,8 @@
 What ended stands in .cache/mutation/ended.jsonl by the mutant's place and change and by the contracts' sources, so that a larger
 sample continues a smaller one and a stopped run goes on; `--fresh` forgets it. The build, and which test reaches which mutant,
 stand in a folder beside it for each sample. A mutant has a budget of processor time (`--budget`): alive after it, it counts as
-survived, and --again with a larger one gives it another chance. Survivors need a reason in survivors.json, where those that change nothing are marked equivalent.
+survived, and --again with a larger one gives it another chance. Survivors need a reason in survivors.json, where those that
+change nothing are marked equivalent.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -48,16 +48,19 @@ def main() -> int:
     print(f"{len(generated)} mutants, of which {len(taken)} are taken", flush=True)
     made_of = fingerprint(texts)
     folder = CACHE / fingerprint(texts, [mutant.key for mutant in taken])
-    began = time.monotonic()
     valid = build(texts, taken, folder)
     ended = _ended(made_of)
     left = [(number, mutant) for number, mutant in enumerate(valid, 1) if _to_run(mutant, ended, options)]
-    killer = Killer(Switch(folder / "build.json"), left, folder, jobs=options.jobs, budget=options.budget, tell=lambda *end: _note(made_of, *end))
+    switch = Switch(folder / "build.json")
+    killer = Killer(
+        switch, left, folder, jobs=options.jobs, budget=options.budget, tell=lambda *end: _note(made_of, *end)
+    )  # fmt: skip
     if not options.only_report:
         without_shrinking()
         pytest.main(["-p", "no:ape_test", "-p", "no:cacheprovider", "-q", "--tb=no", "--no-header", *PATHS], plugins=[killer])
     ended = _ended(made_of)
-    report = _report(options, generated, [mutant for mutant in valid if mutant.key in ended], ended, killer, time.monotonic() - began)
+    report = _report(options, generated, [mutant for mutant in valid if mutant.key in ended], ended, killer)
+    report["do_not_compile"] = len(taken) - len(valid)
     if not options.no_report:
         REPORT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(json.dumps({name: value for name, value in report.items() if name not in ("survivors", "equivalent")}, indent=1))
@@ -103,8 +106,7 @@ def _ended(made_of: str) -> dict[str, Any]:
 
 
 def _report(
-    options: argparse.Namespace, generated: list[Mutant], taken: list[Mutant], ended: dict[str, Any],
-    killer: Killer, seconds: float,
+    options: argparse.Namespace, generated: list[Mutant], taken: list[Mutant], ended: dict[str, Any], killer: Killer
 ) -> dict[str, Any]:  # fmt: skip
     reasons = {
         (entry["file"], entry["place"], entry["change"], entry.get("which", 1)): entry
@@ -117,7 +119,7 @@ def _report(
             continue
         known = reasons.get(places[mutant.key], {"reason": "", "equivalent": False})
         entry = {"file": mutant.file, "line": mutant.line, "place": mutant.place, "change": mutant.change,
-                 "which": places[mutant.key][3], "reason": known["reason"]}  # fmt: skip
+                 "which": places[mutant.key][3], "tests_not_run": ended[mutant.key].get("not_run", 0), "reason": known["reason"]}  # fmt: skip
         (equivalent if known["equivalent"] else survivors).append(entry)
     outcomes = Counter(ended[mutant.key]["outcome"] for mutant in taken)
     counted = len(taken) - len(equivalent)
@@ -135,9 +137,9 @@ def _report(
         "score": round(killed / counted, 4) if counted else 0.0,
         "tests": len(killer.tests),
         "tests_left_out": killer.left_out,
-        "budget_seconds": options.budget,
+        "least_budget_seconds": options.budget,
         "survived_with_tests_not_run": sum(ended[mutant.key].get("not_run", 0) > 0 for mutant in taken),
-        "processor_seconds": round(sum(ended[mutant.key]["seconds"] for mutant in taken)),
+        "seconds": round(sum(ended[mutant.key]["seconds"] for mutant in taken)),
         "by_file": _by_file(taken, ended),
         "survivors": survivors,
         "equivalent": equivalent,

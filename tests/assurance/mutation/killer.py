@@ -4,7 +4,8 @@ First, with no mutant on, the worlds that tests share are built once, and each t
 here, by gas and size limits, since the switches cost both, is left out), what it costs, and which mutants it asks for at all. The
 tests are deterministic, so a mutant that a test does not ask for changes nothing in it. Each mutant then runs against the tests
 that reach it, in a fork, until the first fails, and after those against tests whose shared world reaches it, with that world
-built anew; a test that fails after others has to fail alone, too. A mutant that no test reaches has survived; so has one that is alive when its budget of processor time is spent.
+built anew; a test that fails after others has to fail alone, too. A mutant that no test reaches has survived; so has one that is
+alive when its budget of processor time is spent.
 """
 
 from __future__ import annotations

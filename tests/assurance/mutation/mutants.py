@@ -20,9 +20,9 @@ from tests.assurance.syntax import nodes
 SWITCH_UNIT = "contracts/MutantSwitch.sol"
 SWITCH_ADDRESS = "0x00000000000000000000000000000000Deadbea7"
 # Mutant n is on when this account's balance is LIT - n: then the account at LIT, the only one with a balance near there, is
-# the one that is asked for. Each mutant that is asked for leaves a trace, as the EVM has to load an account of its own for it. One expression without variables,
-# since the functions that it is inlined in have none to spare. Library functions are pure; the balance is read behind a pointer
-# whose type says so, as LilypadOpening._maker does for another reason.
+# the one that is asked for. Each mutant that is asked for leaves a trace, as the EVM has to load an account of its own for it.
+# One expression without variables, since the functions that it is inlined in have none to spare. Library functions are pure;
+# the balance is read behind a pointer whose type says so, as LilypadOpening._maker does for another reason.
 LIT = 0x5EEC << 128
 SWITCH_SOURCE = f"""// SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;

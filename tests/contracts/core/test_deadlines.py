@@ -10,6 +10,7 @@ from __future__ import annotations
 import pytest
 
 from lilypad_agents.protocol.lifecycle import Status
+from tests.support.deal_model import Seed
 from tests.support.evm import expect_revert
 from tests.support.scene import STAGES, Scene, Stage
 
@@ -82,3 +83,21 @@ def test_submit_window__is_counted_from_the_opening__and_the_judge_window_from_t
     assert scene.state.deadline == scene.now + scene.deal.submit_window
     scene.at(scene.now + 13).do("submitResult", "provider")
     assert (scene.state.status, scene.state.deadline) == (Status.RESULTS_SUBMITTED, scene.now + scene.deal.judge_window)
+
+
+def test_timeout_reveal__while_the_seed_is_pending__waits_for_it(stage: Stage) -> None:
+    """inv:I12: nobody may end a deal past the lottery, however late it is."""
+    scene = STAGES["submitted, pending"](stage)
+    scene.at(_moment(scene, "reveal window") + 1)
+    with expect_revert("SeedPending", dealId=scene.id, period=scene.state.period + 1):
+        scene.send("timeoutReveal", "stranger")
+    scene.seed(Seed.SPARED).do("timeoutReveal")
+
+
+@pytest.mark.parametrize("state, error", [("submitted, spared", "DealNotDrawn"), ("submitted, pending", "SeedPending")])
+def test_timeout_mediation__of_a_deal_that_was_not_drawn__is_refused_however_late(stage: Stage, state: str, error: str) -> None:
+    """beh:D20 inv:I12: without a draw there was no mediation to wait for."""
+    scene = STAGES[state](stage)
+    scene.at(_moment(scene, "mediation limit") + 1)
+    with expect_revert(error, dealId=scene.id):
+        scene.send("timeoutMediation", "stranger")

@@ -220,11 +220,12 @@ def test_submit_and_settle__with_the_hash_of_other_details__finds_no_deal(world:
     world.core.submitAndSettle(shared, details, *rest, sender=world.provider)
 
 
-def test_settle__neighbours_of_two_periods__are_each_asked_of_their_own_seed(world: World) -> None:
+@pytest.mark.parametrize("apart", [1, 2, 3])
+def test_settle__neighbours_of_two_periods__are_each_asked_of_their_own_seed(world: World, apart: int) -> None:
     """inv:I43: the seed that is kept for the next item is that of its period."""
     first, _ = world.open()
     results = [world.submit(first)]
-    world.evm.mine(PERIOD_BLOCKS)
+    world.evm.mine(apart * PERIOD_BLOCKS)
     second, _ = world.open()
     results.append(world.submit(second))
     world.set_seed(first, drawn=False)
