@@ -23,6 +23,7 @@ UNVERIFIED_POOL = PoolId(bytes(32))
 
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+_KEPT = 8_192  # of each cache; bounded, since requests of strangers fill them
 
 
 def checksummed(address: str) -> Address:
@@ -32,7 +33,7 @@ def checksummed(address: str) -> Address:
     return _checksummed(address)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=_KEPT)
 def _checksummed(address: str) -> Address:
     digits = address[2:].lower()
     marks = keccak_256(digits.encode()).hexdigest()
@@ -57,7 +58,7 @@ def address_word(address: str) -> int:
     return int(address, 16)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=_KEPT)
 def address_of(word: int) -> Address:
     """The account of a 160-bit number."""
     return checksummed(f"0x{word:040x}")
