@@ -58,6 +58,7 @@ demo-cheat-seeds: setup compile ## a cheat before a lazy and an absent mediator,
 
 test: setup ## every test that a change has to pass; two groups at a time, since those with processes mostly wait
 	@if $(BIN)/python -m pytest -p no:ape_test -q tests/support/deliberately_failing.py >/dev/null 2>&1; then echo "the test runner lets a failing test pass"; exit 1; fi
+	@echo "test: compiler and four groups, two at a time; each prints when it ends (20 to 30 minutes)"
 	@$(MAKE) --no-print-directory -j2 --output-sync=target compile test-unit test-network test-agents test-contracts
 
 test-unit: setup # beside the compiler: these tests need no compiled contracts

@@ -30,7 +30,7 @@ from lilypad_agents.chain.fees import Fees, covers, first_fees, raised_fees
 from lilypad_agents.chain.keys import Signer
 from lilypad_agents.chain.outbox_chain import OutboxChain, View
 from lilypad_agents.chain.outbox_identity import bind_to_key, require_genesis
-from lilypad_agents.chain.outbox_store import Action, ActionId, Attempt, OutboxStore, Receipt, State
+from lilypad_agents.chain.outbox_store import Action, ActionId, Attempt, OutboxStore, Receipt, State, held_by
 from lilypad_agents.chain.outbox_types import (
     Failed,
     Mined,
@@ -51,6 +51,7 @@ __all__ = ["ActionId", "Failed", "Mined", "Outbox", "OutboxConfig", "Pending", "
 
 _FILLER = "filler:"
 _TRANSFER_GAS = 21_000
+_POOL_LAG_BLOCKS = 3  # for how long a refusal for want of coin that is there may be the pool's delay
 _HARMLESS = ("already known", "known transaction", "already imported", "nonce too low", "nonce is too low")
 _NEVER_VALID = (
     "intrinsic gas",
@@ -429,7 +430,7 @@ class Outbox:
         queued = self._ready(self._store.queued(max(0, room)), view)
         if not queued:
             return
-        funds = view.balance - _held_by(sent)
+        funds = view.balance - held_by(sent)
         highest = self._store.highest_nonce()
         nonce = max(view.pending_nonce, 0 if highest is None else highest + 1)
         signed = []
@@ -567,11 +568,11 @@ class Outbox:
         if any(phrase in text for phrase in _NEVER_VALID) and not attempt.cancels:
             self._store.mark(action, {"kind": "refused", "message": refusal.message})
         elif "insufficient funds" in text:
-            missing = _held_by(self._open_attempts(view)) - view.balance
-            if missing > 0:
-                self._block(action, self._lacks(action, missing))
-            else:  # a node's pool sees coin a moment after its state does (geth): sent again by the next step
-                self._sent_at.pop(attempt.hash, None)
+            missing = held_by(self._open_attempts(view)) - view.balance
+            if missing <= 0 and view.head.number <= attempt.signed_block + _POOL_LAG_BLOCKS:
+                self._sent_at.pop(attempt.hash, None)  # geth's pool sees coin later than its state: sent again by the next step
+            else:  # a chain may ask for more than gas, such as for data
+                self._block(action, self._lacks(action, max(1, missing)))
         elif not isinstance(self._blocked.get(action.key), FeeCapReached):  # the better reason for the same refusal
             self._block(action, refusal)
 
@@ -585,15 +586,6 @@ class Outbox:
             return Mined(action.receipt)
         hashes = tuple(attempt.hash for attempt in self._store.attempts([action])[action.id])
         return Pending(action.state, action.nonce, hashes, self._blocked.get(action.key))
-
-
-def _value(action: Action, attempt: Attempt) -> int:
-    return 0 if attempt.cancels else action.value
-
-
-def _held_by(sent: dict[int, tuple[Action, Attempt]]) -> int:
-    """The most coin, in wei, that these transactions can cost together."""
-    return sum(attempt.gas * attempt.fees.max_fee + _value(action, attempt) for action, attempt in sent.values())
 
 
 def _fee_wait(view: View, cap: Wei) -> FeeCapReached:

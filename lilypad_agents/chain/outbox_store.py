@@ -322,6 +322,11 @@ class OutboxStore:
             sql.execute(f"UPDATE outbox_action SET {assignments} WHERE id = ?", (*columns.values(), action.id))
 
 
+def held_by(sent: dict[int, tuple[Action, Attempt]]) -> int:
+    """The most coin, in wei, that these transactions can cost together; cancellations carry no value."""
+    return sum(a.gas * a.fees.max_fee + (0 if a.cancels else action.value) for action, a in sent.values())
+
+
 def _action(row: sqlite3.Row) -> Action:
     return Action(
         id=ActionId(row["id"]),

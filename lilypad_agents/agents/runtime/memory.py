@@ -1,7 +1,7 @@
 """Keeps the C library from hoarding memory that this process has given back.
 
 glibc opens up to eight arenas a core for a process's threads, and what one leaves in its arena serves no other thread: in the
-soak an agent with 4 MiB of live objects held 20 MiB in fifteen of them, and grew. Other C libraries have neither call.
+soak a solver held 20 MiB in fifteen of them, and grew. Other C libraries have neither call.
 """
 
 from __future__ import annotations

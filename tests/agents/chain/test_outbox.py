@@ -180,6 +180,9 @@ def test_pump__reorganisation_drops_it__same_bytes_are_mined_again(
     rpc.request("anvil_reorg", read_moment(rpc).number - first.receipt.block.number + 1, [])
     assert balance(rpc, to) == 0
     outbox.pump()
+    until = time.monotonic() + 5
+    while balance(rpc, to) != 4 and time.monotonic() < until:
+        time.sleep(0.01)  # anvil answers before it has mined
     assert balance(rpc, to) == 4, "one step is enough to send it again"
     if confirmations:
         assert isinstance(outbox.status("pay"), Pending)
@@ -363,6 +366,28 @@ def test_pump__pool_sees_coin_later_than_the_state__is_sent_again_and_nobody_is_
     mine(rpc)
     assert outbox.wait("pay", 10).succeeded and balance(rpc, to) == 3
     assert len(refused) == 2 and not events.named("outbox_blocked")
+
+
+def test_pump__chain_that_goes_on_asking_for_coin__is_told(rpc: Rpc, proxy: FaultProxy, open_outbox: Open, events: Events) -> None:
+    """flt:F23 Some chains want more than gas, such as for data: what is there by our sum does not do."""
+
+    def refuse(request: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        if request["method"] != "eth_sendRawTransaction":
+            return answer
+        rpc.request("anvil_dropAllTransactions")
+        return {"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32000, "message": "insufficient funds for l1 fee"}}
+
+    rpc.request("evm_setAutomine", False)
+    proxy.rewrite = refuse
+    outbox = open_outbox(rpc=Rpc(RpcConfig((proxy.url,), CHAIN)))
+    outbox.submit("pay", fresh_address(29), value=3)
+    outbox.pump()
+    assert not events.named("outbox_blocked")
+    for _ in range(4):
+        mine(rpc)
+        outbox.pump()
+    with pytest.raises(InsufficientFunds):
+        outbox.wait("pay", 10)
 
 
 def test_pump__too_little_coin_for_all__nearest_deadline_gets_it(
