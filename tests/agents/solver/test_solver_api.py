@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 import httpx
 import psutil
 import pytest
 
 from lilypad_agents.agents.runtime import http_signature
+from lilypad_agents.agents.solver.access import Access
+from lilypad_agents.agents.solver.api import create_api
 from lilypad_agents.agents.solver.client import SolverClient
 from lilypad_agents.agents.solver.errors import RateLimited
 from lilypad_agents.agents.solver.openapi import document
@@ -450,10 +453,10 @@ def test_flood__of_one_key__is_429_with_retry_after_while_others_are_served(
     start_solver: Start, creator: LocalSigner, provider: LocalSigner
 ) -> None:
     """beh:I9 flt:F35"""
-    solver = start_solver(account_rate=0.5, account_burst=20)
+    solver = start_solver(account_rate=0.01, account_burst=20)
     answers = [solver.request("GET", "/v1/messages", creator) for _ in range(30)]
     refused = [answer for answer in answers if answer.status_code == 429]
-    assert 5 <= len(refused) <= 10
+    assert len(refused) == 10
     assert int(refused[0].headers["retry-after"]) >= 1 and code(refused[0]) == "rate-limited"
     assert solver.request("GET", "/v1/messages", provider).status_code == 200
 
@@ -473,15 +476,25 @@ def test_flood__of_one_address__known_accounts_behind_it_are_still_served(
 def test_flood__that_claims_to_be_a_known_account__is_shut_out_soon(
     start_solver: Start, creator: LocalSigner, stranger: LocalSigner
 ) -> None:
-    """beh:I9 flt:F35"""
+    """beh:I9 flt:F35: on a clock that stands still, since on a slow machine a flood can be too thin to be one."""
     solver = start_solver(address_rate=0.5, address_burst=5)
-    assert solver.request("GET", "/v1/messages", creator).status_code == 200
+    app = create_api(solver.service, Access(solver.settings, {"solver.test"}, clock=lambda: 0.0))
 
-    def claim(request: httpx.Request) -> None:
-        request.headers["signature-input"] = request.headers["signature-input"].replace(stranger.address, creator.address)
+    async def flood() -> list[int]:
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://solver.test") as http:
+            statuses = []
+            for key in (creator, *[stranger] * 120):
+                request = http.build_request("GET", "/v1/messages")
+                http_signature.sign(request, key, int(time.time()))
+                told = request.headers["signature-input"]
+                request.headers["signature-input"] = told.replace(key.address, creator.address)
+                statuses.append((await http.send(request)).status_code)
+            return statuses
 
-    statuses = [solver.request("GET", "/v1/messages", stranger, alter=claim).status_code for _ in range(120)]
-    assert statuses[-1] == 429 and statuses.count(401) < 100
+    first, *rest = anyio.run(flood)
+    assert first == 200
+    assert rest == [401] * 50 + [429] * 70  # as many forgeries as are heard of one address, then none
 
 
 def test_forwarded_addresses__count_only_from_a_configured_proxy(start_solver: Start) -> None:
