@@ -97,6 +97,7 @@ class Outbox:
         self._gap_since: dict[int, float] = {}
         self._simulated: dict[ActionId, tuple[int, int]] = {}  # head number and failures of fruitless simulations
         self._last_head: ChainMoment | None = None
+        self._highest_receipt = -1  # the highest block of which this process stored a receipt
         self._closed_some = False
         bind_to_key(self._store, f"{chain_id}:{signer.address}")
 
@@ -232,9 +233,10 @@ class Outbox:
             self._notify("outbox_unknown_transactions", alert=True, count=view.next_nonce - known - 1)
 
     def _reorganised(self, head: ChainMoment) -> bool:
-        """Whether blocks seen before may be gone; at the start everything is checked."""
+        """Whether blocks seen before may be gone. At the start everything is checked, and so it is after a receipt of a
+        block beyond the head that was seen: whether that very block is still there, heads do not tell."""
         last = self._last_head
-        if last is None:
+        if last is None or self._highest_receipt > last.number:
             return True
         if head.hash == last.hash or head.parent_hash == last.hash:
             return False
@@ -252,7 +254,7 @@ class Outbox:
                     self._store.reopen(action)
                     self._notify("outbox_receipt_vanished", alert=action.confirmed, key=action.key)
                 elif action.receipt is None or Receipt.parse(found[mined[0].hash]) != action.receipt:
-                    self._store.include(action, mined[0].nonce, found[mined[0].hash])
+                    self._include(action, mined[0].nonce, found[mined[0].hash])
 
     def _settle(self, view: View) -> None:
         """Looks for receipts of every stored hash whose nonce is used up, and confirms those that are deep enough."""
@@ -277,12 +279,16 @@ class Outbox:
             for action in waiting:
                 mined = [attempt for attempt in attempts[action.id] if attempt.hash in found]
                 if mined:
-                    self._store.include(action, mined[0].nonce, found[mined[0].hash])
+                    self._include(action, mined[0].nonce, found[mined[0].hash])
                 elif action.state is State.SENT and action.nonce is not None and action.nonce < view.next_nonce:
                     lost.append(action)
         self._crash.point("outbox.receipt_stored")
         for action in lost:
             self._release_used_nonce(action, attempts[action.id], view)
+
+    def _include(self, action: Action, nonce: int, receipt: dict[str, Any]) -> None:
+        self._store.include(action, nonce, receipt)
+        self._highest_receipt = max(self._highest_receipt, Receipt.parse(receipt).block.number)
 
     def _confirm(self, view: View) -> None:
         deep = self._store.to_confirm(view.head.number - self.config.confirmations)

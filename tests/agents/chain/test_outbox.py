@@ -20,12 +20,14 @@ from lilypad_agents.chain.errors import (
 )
 from lilypad_agents.chain.keys import LocalSigner
 from lilypad_agents.chain.outbox import Failed, Mined, Outbox, Pending
+from lilypad_agents.chain.outbox_store import State
 from lilypad_agents.chain.rpc import Rpc, RpcConfig
 from lilypad_agents.chain.types import ChainId, Wei
 from lilypad_agents.errors import ChainUnreachable, InsufficientFunds
 from tests.support.chain import CHAIN, GWEI, Events, balance, by_hand, fresh_address, mine, nonce
 from tests.support.faultproxy import FaultProxy
 from tests.support.outbox import Open, pump_until
+
 
 def test_submit__repeated_key__sends_one_transaction(rpc: Rpc, open_outbox: Open, signer: LocalSigner) -> None:
     """beh:J2 An intent has a natural key, so repeating it is harmless."""
@@ -191,6 +193,29 @@ def test_pump__reorganisation_drops_it__same_bytes_are_mined_again(
     assert second.receipt.block != first.receipt.block
     assert balance(rpc, to) == 4 and nonce(rpc, signer.address) == 1
     assert events.named("outbox_receipt_vanished")
+
+
+def test_pump__receipt_of_a_block_after_the_one_seen__is_looked_at_again(
+    rpc: Rpc, proxy: FaultProxy, open_outbox: Open, events: Events
+) -> None:
+    """flt:F15 Head H-1 was seen, then the receipt in H; H alone is replaced, and its successor's parent is what was seen."""
+    outbox, to = open_outbox(rpc=Rpc(RpcConfig((proxy.url,), CHAIN))), fresh_address(35)
+    mine(rpc, 3)
+    outbox.submit("pay", to, value=4)
+    outbox.pump()
+    proxy.lag_blocks = 1
+    until = time.monotonic() + 5
+    while outbox.pump().counts[State.INCLUDED] == 0 and time.monotonic() < until:
+        time.sleep(0.01)
+    proxy.lag_blocks = 0
+    sent = outbox.status("pay")
+    assert isinstance(sent, Pending) and sent.stage is State.INCLUDED
+    rpc.request("anvil_reorg", 1, [])
+    assert balance(rpc, to) == 0
+    outbox.pump()
+    assert events.named("outbox_receipt_vanished")
+    second = pump_until(outbox, "pay", Mined, each=lambda: mine(rpc))
+    assert (second.receipt.transaction_hash,) == sent.hashes and balance(rpc, to) == 4
 
 
 def test_pump__restart_after_a_reorganisation__same_bytes_are_mined_again(rpc: Rpc, open_outbox: Open) -> None:
