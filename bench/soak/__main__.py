@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from lilypad_agents.protocol.ids import Address, VersionId
 JOBS_PER_SECOND = 1.3
 DRAIN_S = 240.0
 AFTER_TIME_S = 90.0
+SETTLE_S = 60.0
 _LOOK_S = 2.0
 
 
@@ -135,14 +137,14 @@ def drain(network: SoakNetwork, chain: CreatorChain, watch: Watch) -> dict[str, 
     """Waits until every deal has ended: first as it is, then with time moved beyond every deadline, then nobody is left to blame."""
     found = watch.found
     open_before = len(found.unfinished())
-    quiet = _until_ended(found, DRAIN_S)
+    quiet = _until(lambda: not found.unfinished(), DRAIN_S)
     waiting = len(found.unfinished())
     if waiting:
         limit = chain.parameters.mediation_limit + chain.parameters.reveal_window + 60
         chain.rpc.request("evm_increaseTime", limit)
         chain.rpc.request("evm_mine")
-        _until_ended(found, AFTER_TIME_S)
-    time.sleep(5.0)  # for what follows an ending: seats that are released, fees that return
+        _until(lambda: not found.unfinished(), AFTER_TIME_S)
+    _until(lambda: not any(seats_and_credit(chain)), SETTLE_S)  # what follows an ending: seats are released, fees return
     return {
         "open_when_posting_ended": open_before,
         "drained_after_s": round(quiet, 1),
@@ -155,19 +157,25 @@ def left(network: SoakNetwork, chain: CreatorChain, watch: Watch) -> dict[str, A
     """What should be gone when all deals have ended."""
     head = bytes.fromhex(chain.rpc.request("eth_getBlockByNumber", "latest", False)["hash"][2:])
     (answer,) = chain.rpc.batch([watch.ledger.at(head)])
-    mediation = chain.core.call("accountOf", chain.default_token, chain.book.address("LilypadMediation"))
-    seats = chain.staking.call("poolOf", mediated_pool(chain.book).id)
+    seats, credit = seats_and_credit(chain)
     return {
         "locked": {name: str(amount) for name, amount in watch.ledger.locked(answer).items()},
-        "open_seats": int(seats[1]),
-        "strategy_credit": str(mediation[0]),
+        "open_seats": seats,
+        "strategy_credit": str(credit),
         "orphans": network.orphans(),
     }
 
 
-def _until_ended(found: Found, seconds: float) -> float:
+def seats_and_credit(chain: CreatorChain) -> tuple[int, int]:
+    """Open seats of the pool, and what the strategy still holds of the ledger, smallest units."""
+    mediation = chain.core.call("accountOf", chain.default_token, chain.book.address("LilypadMediation"))
+    return int(chain.staking.call("poolOf", mediated_pool(chain.book).id)[1]), int(mediation[0])
+
+
+def _until(settled: Callable[[], bool], seconds: float) -> float:
+    """Waits until it is so, at most `seconds`; returns how long it took, s."""
     began = time.monotonic()
-    while found.unfinished() and time.monotonic() - began < seconds:
+    while not settled() and time.monotonic() - began < seconds:
         time.sleep(_LOOK_S)
     return time.monotonic() - began
 

@@ -46,7 +46,7 @@ HABITS = {
     "waives unseen": 10,  # signs the waiver without having fetched anything, let alone run it
     "is silent": 8,  # fetches, and says nothing
     "abandons": 10,  # posts and never comes back
-    "hurries": 4,  # a submit window that a run can miss
+    "hurries": 4,  # a submit window as short as providers take, which one that was stopped or killed misses
     "cancels": 5,  # the offer, or the deal by agreement, wherever it stands after a while
     "reruns": 7,  # runs the job itself, waives what is right and challenges what is not; most of them ask for the cheat
     "challenges": 4,  # pays a panel, whether the result is right or not
@@ -178,7 +178,7 @@ class Customer(threading.Thread):
         dice = self._random
         habit = dice.choices(list(HABITS), list(HABITS.values()))[0]
         judged = habit in JUDGED or dice.random() < 0.6
-        name = "primes" if habit == "hurries" else dice.choices(list(LABELS), (70, 20, 10))[0]
+        name = "cowsay" if habit == "hurries" else dice.choices(list(LABELS), (70, 20, 10))[0]
         wishes = self._wishes(habit, name, judged)
         request = JobRequest(LABELS[name], self._values(habit, name), self._files(name), wishes)
         prepared = self.creator.prepare(request, self.modules[name])
@@ -200,7 +200,7 @@ class Customer(threading.Thread):
         return Wishes(
             max_price=MOST_PRICE,
             max_units=PRIMES_UNITS if module == "primes" else None,
-            submit_window=dice.randint(6, 20) if habit == "hurries" else None,
+            submit_window=dice.randint(15, 20) if habit == "hurries" else None,
             judge_window=dice.randint(*self._judge_s),
             checks=dice.choices(("standard", "light", "strict", "every-time"), (82, 8, 8, 2))[0],
             pool=self.pool if judged else UNVERIFIED,
@@ -214,7 +214,7 @@ class Customer(threading.Thread):
         if module == "cowsay":
             return {"Message": f"{self._number} " + " ".join(dice.choices(_WORDS, k=dice.randint(1, 60)))}
         if module == "primes":
-            return {"Limit": dice.randint(100_000_000, 250_000_000) if habit == "hurries" else dice.randint(2, 3_000_000)}
+            return {"Limit": dice.randint(2, 3_000_000)}
         return {}
 
     def _files(self, module: str) -> dict[str, Path]:

@@ -15,7 +15,7 @@ from typing import Any
 
 KIB = 1024
 PAUSE_S = 10.0
-WARM_UP_S = 120.0  # of a process: imports, caches and pools fill in its first minutes
+WARM_UP_S = 600.0  # of a process: its caches fill in its first minutes, and what it keeps for ten minutes (nonces) is there
 _LEAST_SAMPLES = 12
 
 

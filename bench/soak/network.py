@@ -148,16 +148,12 @@ class SoakNetwork:
 
 
 def _specs(record: Record, pool: Any) -> list[AgentSpec]:
-    """The devnet's own, but the cheat lies about some deals only, at the usual price, so that everybody meets it.
-
-    Creators that hurry make more deals that cannot be served than a provider declines in an hour before it stops to offer.
-    """
+    """The devnet's own, but the cheat lies about some deals only, at the usual price, so that everybody meets it."""
     url = record.solver_url
     cheater = cheater_spec(url, pool)
     cheater = replace(cheater, own={**cheater.own, "price": PRICE}, arguments=(str(CHEATS_PERCENT),))
     solver = solver_spec(int(url.rpartition(":")[2]))
-    providers = [replace(spec, own={**spec.own, "most_declines": 10_000}) for spec in (*provider_specs(url, pool), cheater)]
-    return [solver, *providers, *mediator_specs(url, pool, MEDIATORS, 0)]
+    return [solver, *provider_specs(url, pool), cheater, *mediator_specs(url, pool, MEDIATORS, 0)]
 
 
 class Proxies:

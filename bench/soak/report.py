@@ -85,4 +85,6 @@ def failures(report: Mapping[str, Any]) -> list[str]:
         growth = agent["growth_percent_per_hour"]
         if agent["judged"] and growth is not None and growth > MOST_GROWTH:
             found.append(f"{name} grows by {growth} % an hour")
+    if report["long_enough"] and not any(agent["judged"] and agent["growth_percent_per_hour"] is not None for agent in report["memory"].values()):
+        found.append("no agent lived long enough to say whether it grows")
     return found

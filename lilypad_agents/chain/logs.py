@@ -11,7 +11,7 @@ decided from state, so `new_logs` that a crash swallowed are not missed: they st
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -48,6 +48,8 @@ _COLUMNS = "seq, block_number, block_hash, log_index, transaction_hash, address,
 _STORED = ("cursor", "event", *_COLUMNS.split(", ")[1:])
 _INSERT = f"INSERT OR IGNORE INTO chain_log ({', '.join(_STORED)}) VALUES ({', '.join(':' + name for name in _STORED)})"
 _INCONSISTENT_LIMIT = 5
+_PAGE = 1_000
+_LEAST_PIECE, _MOST_PIECES = 32, 16  # of a rescan, blocks and pieces
 
 
 @dataclass(frozen=True)
@@ -181,16 +183,21 @@ class LogCursor:
             return Advance(tuple(new), tuple(removed), head, cursor, cursor >= target, reorganisation)
 
     def rescan(self, blocks: int) -> tuple[DecodedEvent, ...]:
-        """Asks again for the last `blocks` up to the cursor and stores what was missed; part of a periodic reconcile."""
+        """Asks again for the last `blocks` up to the cursor and stores what was missed; part of a periodic reconcile.
+
+        In pieces: what a long range of a busy chain brings at once, an agent would keep in its memory's gaps for good.
+        """
         with self._lock:
-            place = self._place()
-            first = max(self._start, place.number - blocks + 1)
-            if place.hash is None or first > place.number:
+            place, missed = self._place(), list[DecodedEvent]()
+            if place.hash is None:
                 return ()
-            fetched = self._fetch(first, place.number)
-            if fetched is None or fetched[0].hash != place.hash:
-                return ()
-            return tuple(self._store(fetched[1], place))
+            piece = max(_LEAST_PIECE, blocks // _MOST_PIECES)
+            for first in range(max(self._start, place.number - blocks + 1), place.number + 1, piece):
+                fetched = self._fetch(first, min(first + piece - 1, place.number), below=place)
+                if fetched is None:
+                    break
+                missed += self._store(fetched[1], place)
+            return tuple(missed)
 
     def _check_chain(self) -> None:
         """Binds the cursor to chain id and genesis on first use; later refuses another genesis."""
@@ -297,16 +304,19 @@ class LogCursor:
         return self._store(logs, _Place(end.number, end.hash), advance=True)
 
     def _fetch(
-        self, first: int, last: int, head: ChainMoment | None = None
+        self, first: int, last: int, head: ChainMoment | None = None, below: _Place | None = None
     ) -> tuple[ChainMoment, list[dict[str, Any]]] | None:
-        """The last block of a range and the range's logs, or None when they do not belong together."""
+        """The last block of a range and the range's logs, or None when they do not belong together, or not `below` a block."""
         if head is not None and first == last:
             logs = self._rpc.request("eth_getLogs", {**self._filter, "blockHash": "0x" + head.hash.hex()})
             return self._consistent(head, first, logs)
         scope = {**self._filter, "fromBlock": hex(first), "toBlock": hex(last)}
-        outcomes = self._rpc.batch([_block(last), Call("eth_getLogs", (scope,)), _block(last)])
-        before, logs, after = (_value(outcome) for outcome in outcomes)
+        above = [] if below is None else [_block(below.number)]
+        outcomes = self._rpc.batch([_block(last), Call("eth_getLogs", (scope,)), _block(last), *above])
+        before, logs, after, *held = (_value(outcome) for outcome in outcomes)
         if _hash(before) is None or _hash(before) != _hash(after):
+            return None
+        if below is not None and _hash(held[0]) != below.hash:
             return None
         return self._consistent(ChainMoment.parse(after), first, logs)
 
@@ -421,15 +431,28 @@ class LogCursor:
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
-    def events(self, event: str | None = None, *, topic1: bytes | None = None) -> Iterator[DecodedEvent]:
-        """Stored events in chain order, all or those of one name and first indexed argument (32 bytes)."""
+    def events(self, event: str | Collection[str] | None = None, *, topic1: bytes | None = None) -> Iterator[DecodedEvent]:
+        """Stored events in chain order, all or those of one name, or several, and first indexed argument (32 bytes).
+
+        They are read in pages, so that a long history needs no memory; what is stored or deleted meanwhile may show.
+        """
         sql = f"SELECT {_COLUMNS} FROM chain_log WHERE cursor = ?"
-        values: list[str | bytes] = [self._name]
-        for column, value in (("event", event), ("topic1", topic1)):
-            if value is not None:
-                sql += f" AND {column} = ?"
-                values.append(value)
-        yield from self._decoded(self._database.query(sql + " ORDER BY block_number, log_index", values))
+        values: list[str | bytes | int] = [self._name]
+        if event is not None:
+            names = (event,) if isinstance(event, str) else tuple(event)
+            sql += f" AND event IN ({', '.join('?' * len(names))})"
+            values += names
+        if topic1 is not None:
+            sql += " AND topic1 = ?"
+            values.append(topic1)
+        sql += f" AND (block_number, log_index) > (?, ?) ORDER BY block_number, log_index LIMIT {_PAGE}"
+        place = (-1, -1)
+        while True:
+            rows = self._database.query(sql, (*values, *place))
+            yield from self._decoded(rows)
+            if len(rows) < _PAGE:
+                return
+            place = (rows[-1]["block_number"], rows[-1]["log_index"])
 
     def events_after(self, sequence: int, limit: int = 1_000) -> list[tuple[int, DecodedEvent]]:
         """Stored events in the order of their storing, with their sequence numbers, for readers that keep their own place.

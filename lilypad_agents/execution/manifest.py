@@ -19,6 +19,7 @@ from lilypad_agents.execution.strictjson import JsonRefused, canonical, load
 SCHEMA_ID = "lilypad/module@2"
 MAX_MANIFEST_BYTES = 256 * 1024
 COUNTED_PARTS = ("exitCode", "stdout", "stderr", "outputs")
+_SEEN_AFTER_S = 2
 POLICIES = ("exact", "numeric", "cosine", "json-fields", "image-phash", "top-k", "metric")
 
 
@@ -127,6 +128,15 @@ class ModuleLimits:
     output_bytes: int
     output_files: int
     processes: int
+
+    @property
+    def least_window(self) -> int:
+        """Seconds of the shortest submit window in which providers take a run that may use up its wall limit.
+
+        By default they act within four fifths of a window, and some seconds pass before they see the deal. A deal with less
+        is declined, at the provider's cost.
+        """
+        return -(-(self.wall_seconds + _SEEN_AFTER_S) * 5 // 4)
 
 
 @dataclass(frozen=True, slots=True)

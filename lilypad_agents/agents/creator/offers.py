@@ -125,11 +125,18 @@ def units_limit(manifest: Manifest, wished: int | None) -> Units:
 
 
 def _submit_window(manifest: Manifest, wishes: Wishes, parameters: Parameters) -> Seconds:
-    """Long enough for a run of the whole wall limit within the four fifths of the window that a provider uses."""
-    least, most = parameters.min_submit_window, parameters.max_submit_window
+    """Long enough for a run of the whole wall limit, and for what happens around it."""
+    least, most = max(parameters.min_submit_window, manifest.limits.least_window), parameters.max_submit_window
     if wishes.submit_window is None:
-        wanted = -(-manifest.limits.wall_seconds * 5 // 4) + _HANDLING_S
-        return Seconds(min(max(wanted, least), most))
+        return Seconds(min(max(manifest.limits.least_window + _HANDLING_S, least), most))
+    if parameters.min_submit_window <= wishes.submit_window < least:
+        raise RequestInvalid(
+            f"{manifest.name} may run for {manifest.limits.wall_seconds} s: providers decline it in a submit window of "
+            f"{wishes.submit_window} s, {least} s are needed.",
+            found=wishes.submit_window,
+            least=least,
+            most=most,
+        )
     return _within("submit window", wishes.submit_window, least, most)
 
 

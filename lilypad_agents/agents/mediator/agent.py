@@ -142,10 +142,9 @@ class MediatorAgent:
             for entry in self.context.deals.open_deals()
             if entry.deal.pool in pools and entry.state.status is not Status.AGREED
         ]
-        waiting = self.store.unshown()
-        for deal_id in self.panels.known():
-            if deal_id in self._finished or (self.panels.is_over(deal_id) and deal_id not in waiting):
-                continue
+        waiting = {*self.panels.live(), *self.store.unshown()}
+        self._finished &= waiting
+        for deal_id in sorted(waiting - self._finished):
             entry = self.context.deals.get(deal_id)
             if entry is not None and not entry.is_open and entry.deal.pool in pools:
                 found.append(entry)
@@ -154,7 +153,7 @@ class MediatorAgent:
     def _is_disputed(self, entry: BookEntry) -> bool:
         if entry.state.status is Status.RESULTS_SUBMITTED:
             return False
-        return entry.state.status is Status.IN_MEDIATION or entry.id in self.panels.known()
+        return entry.state.status is Status.IN_MEDIATION or bool(self.panels.events(entry.id))
 
     def _is_delivery(self, entry: BookEntry) -> bool:
         if entry.state.kind is not DisputeKind.NONE:

@@ -91,6 +91,7 @@ class Lookup:
         wanted = sorted(set(periods))
         answers = self._ask([self.randomness.prepare("seed", period) for period in wanted])
         self.seeds, self.values = {}, {}
+        self._first_seen = {period: at for period, at in self._first_seen.items() if period in wanted}
         for period, answer in zip(wanted, answers, strict=True):
             self.seeds[period] = SeedStatus(answer[0])
             self.values[period] = bytes(answer[1])

@@ -80,6 +80,8 @@ class Deliveries:
         try:
             delivery = self._delivery(request, view, head)
         except LilypadError as error:
+            open_ = self._requests.open
+            self._not_before = {id_: at for id_, at in self._not_before.items() if id_ in open_}
             self._not_before[request.id] = head.timestamp + _AGAIN_S
             self._context.log("delivery_impossible", alert=True, request=request.id, deal=view.id, **figures_of(error))
             return 0

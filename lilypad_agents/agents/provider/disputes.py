@@ -74,6 +74,7 @@ class Disputes:
         if self.mediation is None or self._block == self.context.head.hash:
             return
         ours = [entry for entry in entries if self.knows(entry.deal)]
+        self._facts = {entry.id: self._facts[entry.id] for entry in ours if entry.id in self._facts}  # others were let go
         disputed = {entry.id: entry for entry in ours if self._is_wanted(entry)}
         facts = {id_: (self.facts(id_), entry.state.kind is DisputeKind.DELIVERY) for id_, entry in disputed.items()}
         self.found = look(self.mediation, facts, self.context.head)

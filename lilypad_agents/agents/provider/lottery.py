@@ -41,6 +41,7 @@ class Seeds:
         if self._block == self.context.head.hash and wanted <= set(self._answers):
             return
         self._block, self._answers = self.context.head.hash, {}
+        self._first_seen = {period: at for period, at in self._first_seen.items() if period in wanted}
         if not wanted:
             return
         periods = sorted(wanted)

@@ -53,6 +53,7 @@ _SCHEMA = (
 
 
 OFFERS_UNTIL = "offers until"  # place: when the last of our offers expires, unix seconds
+_MOST_DISPUTES_KEPT = 1_024
 
 
 @dataclass(frozen=True)
@@ -223,6 +224,8 @@ class ProviderStore:
         key = (dispute.deal_id, dispute.delivery)
         if self._disputes.get(key) == dispute:
             return
+        if len(self._disputes) >= _MOST_DISPUTES_KEPT:
+            self._disputes.clear()  # what changed is written once more
         self._disputes[key] = dispute
         row = (
             dispute.deal_id, int(dispute.delivery), int(dispute.kind), int(dispute.phase), dispute.round,

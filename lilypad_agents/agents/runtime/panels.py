@@ -6,7 +6,9 @@ restart or a reorganisation. What time has done since the last event is asked of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 STAKING = "LilypadStaking"
 _ENDS = ("DisputeExecuted", "DisputeUnwound")
+_PAST_KEPT = 64
 _MISSED_BLOCKS = 256  # how far back a missing event is looked for at first
 
 
@@ -51,16 +54,12 @@ def cursor_of(
     )  # fmt: skip
 
 
-@dataclass
-class _DealLog:
-    """The events of one deal's disputes, and whether the last one is over."""
-
-    events: list[DecodedEvent] = field(default_factory=list)
-    over: bool = False
-
-
 class Panels:
-    """Use from the agent's loop; `facts`, `seats_of` and `dispute` may be called by any thread."""
+    """Use from the agent's loop; what is under "reading" may be called by any thread.
+
+    The events of disputes that are under way are kept in memory; those of disputes that are over are read from the
+    database when somebody asks, since a network has ever more of them.
+    """
 
     def __init__(self, context: AgentContext, name: str = "panels") -> None:
         """`name`: of its cursor. Raises DeploymentMismatch when the deployment has no panel strategy or no staking."""
@@ -70,13 +69,18 @@ class Panels:
             context.database, context.rpc, context.contracts, name, context.settings.confirmations, context.log
         )
         self._notify: Notify = context.log
+        # Events that can be found by their deal; one of them names a deal, but a version first.
+        self._names = {event.name for event in self.mediation.abi.events.values() if event.inputs and event.inputs[0].name == "dealId"}
+        self._reading = threading.Lock()
         self._loaded = False
         self._head = b""
         self.place = 0  # block up to which events were read
         self._clear()
 
     def _clear(self) -> None:
-        self._deals: dict[DealId, _DealLog] = {}
+        self._live: dict[DealId, list[DecodedEvent]] = {}
+        with self._reading:
+            self._past: OrderedDict[DealId, list[DecodedEvent]] = OrderedDict()  # read back lately
         self.pools: dict[PoolId, PoolLog] = {}
         self._operators: dict[Address, Address] = {}
 
@@ -102,7 +106,7 @@ class Panels:
             self._head = head.hash
         return changed
 
-    def _fits(self, events: Sequence[DecodedEvent]) -> bool:
+    def _fits(self, events: Iterable[DecodedEvent]) -> bool:
         """Takes new events; False when they cannot follow on those before, because one of these was never delivered."""
         try:
             self._take(events)
@@ -118,7 +122,7 @@ class Panels:
         blocks, self._loaded = _MISSED_BLOCKS, False
         while True:
             self._clear()
-            if self._fits(list(self.cursor.events())):
+            if self._fits(self.cursor.events()):
                 self._loaded = True
                 return
             if blocks >= 4 * max(self.place, _MISSED_BLOCKS):
@@ -131,18 +135,21 @@ class Panels:
         for event in events:
             if event.address == self.staking.address:
                 self._take_staking(event)
-            elif event.address == self.mediation.address and "dealId" in event.args:
+            elif event.address == self.mediation.address and event.name in self._names:
                 self._take_mediation(event)
 
     def _take_mediation(self, event: DecodedEvent) -> None:
         deal_id = DealId(bytes(event.args["dealId"]))
-        log = self._deals.get(deal_id)
-        if log is None:
-            log = self._deals[deal_id] = _DealLog()
-        elif log.over and event.name == "RoundQueued":
-            log.events, log.over = [], False  # another dispute about the deal begins
-        log.events = [*log.events, event]
-        log.over = log.over or event.name in _ENDS
+        with self._reading:
+            self._past.pop(deal_id, None)
+        known = self._live.get(deal_id)
+        if known is None and event.name != "RoundQueued":  # follows an end, or the beginning was never delivered
+            known = self._last_dispute(deal_id, before=event)
+        events = [*(known or ()), event]
+        if _is_over(events):
+            self._live.pop(deal_id, None)
+        else:
+            self._live[deal_id] = events
 
     def _take_staking(self, event: DecodedEvent) -> None:
         args = event.args
@@ -156,22 +163,42 @@ class Panels:
 
     # ---- reading
 
-    def known(self) -> tuple[DealId, ...]:
-        """Deals of which the strategy has spoken."""
-        return tuple(self._deals)
+    def live(self) -> tuple[DealId, ...]:
+        """Deals in a dispute that is not over."""
+        return tuple(self._live)
 
     def events(self, deal_id: DealId) -> list[DecodedEvent]:
-        """What the strategy said about the deal's last dispute, in order."""
-        log = self._deals.get(deal_id)
-        return [] if log is None else log.events
+        """What the strategy said about the deal's last dispute, in order; nothing when it never spoke of it."""
+        live = self._live.get(deal_id)
+        if live is not None:
+            return live
+        with self._reading:
+            past = self._past.get(deal_id)
+            if past is None:
+                past = self._past[deal_id] = self._last_dispute(deal_id)
+                if len(self._past) > _PAST_KEPT:
+                    self._past.popitem(last=False)
+            return past
+
+    def _last_dispute(self, deal_id: DealId, before: DecodedEvent | None = None) -> list[DecodedEvent]:
+        """The stored events since the last round that was queued first or after an end."""
+        found = list[DecodedEvent]()
+        for event in self.cursor.events(self._names, topic1=deal_id):
+            if before is not None and _place(event) >= _place(before):
+                break
+            if event.address != self.mediation.address:
+                continue
+            if event.name == "RoundQueued" and _is_over(found):
+                found = []
+            found.append(event)
+        return found
 
     def facts(self, deal_id: DealId, *, delivery: bool) -> Facts:
         return facts_of(self.events(deal_id), delivery=delivery)
 
     def is_over(self, deal_id: DealId) -> bool:
         """Whether the strategy ended the last dispute that it knows of the deal."""
-        log = self._deals.get(deal_id)
-        return log is not None and log.over
+        return deal_id not in self._live and bool(self.events(deal_id))
 
     def data_id(self, deal_id: DealId) -> bytes:
         """The sha2-256 root of the result data that the provider named last; empty before."""
@@ -212,6 +239,14 @@ class Panels:
 
     def _is_of(self, seats: tuple[Address, ...], account: Address) -> bool:
         return account in seats or any(self._operators.get(seat, NOBODY) == account for seat in seats)
+
+
+def _is_over(events: Iterable[DecodedEvent]) -> bool:
+    return any(event.name in _ENDS for event in events)
+
+
+def _place(event: DecodedEvent) -> tuple[int, int]:
+    return event.block_number, event.log_index
 
 
 _COMMITS_CLOSED = frozenset({Phase.OPEN, Phase.REVEAL, Phase.APPEALABLE, Phase.EXECUTABLE, Phase.EXECUTED})

@@ -14,6 +14,7 @@ from lilypad_agents.agents.solver.book import JobEntry, OfferBook, ResourceEntry
 from lilypad_agents.agents.solver.errors import FundsRefused, NotListed, OfferRefused, RateLimited
 from lilypad_agents.agents.solver.facts import ChainFacts, facts_of, view_of
 from lilypad_agents.agents.solver.settings import SolverSettings
+from lilypad_agents.execution.manifest import Manifest
 from lilypad_agents.protocol.consent import Domain
 from lilypad_agents.protocol.ids import NOBODY, Address, OfferHash, PoolId, VersionId, keccak256
 from lilypad_agents.protocol.lifecycle import Term
@@ -44,8 +45,13 @@ class Intake:
         facts: ChainFacts,
         listed: Callable[[], AbstractSet[VersionId]] | None = None,
         pool_terms: Callable[[PoolId], PoolTerms | None] | None = None,
+        manifest_of: Callable[[ModuleTerms], Manifest | None] = lambda _: None,
     ) -> None:
-        """`listed` gives the modules that may be ordered; None: all. `pool_terms` finds terms by id; None: in the book alone."""
+        """`listed` gives the modules that may be ordered; None: all. `pool_terms` finds terms by id; None: in the book alone.
+
+        `manifest_of` finds the manifest that terms name; None where it is not here.
+        """
+        self._manifest_of = manifest_of
         self._pool_terms = pool_terms or book.pool_terms
         self._listed = listed
         self._settings = settings
@@ -132,6 +138,10 @@ class Intake:
             )
         if self._listed is not None and offer.module not in self._listed():
             found.append(Refusal("ModuleNotListed", {"module": offer.module, "lists": list(self._settings.lists)}))
+        manifest = self._manifest_of(entry.module) if entry.module.id == offer.module else None
+        least = 0 if manifest is None else manifest.limits.least_window
+        if offer.submit_window < least:  # whoever got it would have to decline, and pay for that
+            found.append(refusal("TermBelow", term=Term.SUBMIT_WINDOW, found=offer.submit_window, least=least))
         return found
 
     def _policy_of_expiry(self, expiry: int, offer_id: OfferHash, now: int) -> list[Refusal]:

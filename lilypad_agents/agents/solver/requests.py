@@ -55,6 +55,8 @@ class RequestDesk:
     def cycle(self, observation: Observation) -> bool:
         """One look; True when a request was taken."""
         self.requests.follow(observation.head)
+        self._settled &= self.requests.open.keys()
+        self._waiting = {id_: waiting for id_, waiting in self._waiting.items() if id_ in self.requests.open}
         taken = 0
         for request in list(self.requests.open.values()):
             taken += self._look_at(request)

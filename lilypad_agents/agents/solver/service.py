@@ -30,6 +30,7 @@ from lilypad_agents.agents.solver.errors import BadRequest, Forbidden, InputsMis
 from lilypad_agents.agents.solver.facts import ChainFacts, view_of
 from lilypad_agents.agents.solver.hub import Hub
 from lilypad_agents.agents.solver.intake import Intake, describe
+from lilypad_agents.agents.solver.manifests import Manifests
 from lilypad_agents.agents.solver.notes import Notes
 from lilypad_agents.agents.solver.openings import Openings
 from lilypad_agents.agents.solver.parties import Parties
@@ -87,8 +88,9 @@ class SolverService:
         listed = None if self.lists is None else self._listed
         self.pools = KnownPools(context.rpc, self.book, self.panels, settings.pools)
         self.intake = Intake(
-            settings, context.address, context.domain, context.parameters, self.book, self.facts, listed, self.pools.terms
-        )
+            settings, context.address, context.domain, context.parameters, self.book, self.facts, listed, self.pools.terms,
+            Manifests(context.store).of,
+        )  # fmt: skip
         self.relay = Relay(
             settings, context.store, self.store, self.book, context.deals, self.parties, lambda: self.now, context.log
         )

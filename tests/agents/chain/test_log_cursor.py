@@ -335,6 +335,37 @@ def test_rescan__event_was_not_delivered__is_found_later(
     assert values(cursor.events()) == [1, 2]
 
 
+def test_rescan__long_range__is_asked_for_in_pieces(emitter: Contract, proxy: FaultProxy, open_cursor: OpenCursor) -> None:
+    """flt:F24 A busy chain's whole range at once would stay in an agent's memory."""
+    mark(emitter, *range(70))
+    proxy.hide_logs = True
+    cursor = open_cursor(rpc=Rpc(RpcConfig((proxy.url,), CHAIN)))
+    to_the_head(cursor)
+    proxy.hide_logs, proxy.max_log_range = False, 32
+    assert values(cursor.rescan(100)) == list(range(70)) == values(cursor.events())
+
+
+def test_rescan__chain_is_replaced_between_two_pieces__stores_no_more(
+    emitter: Contract, rpc: Rpc, proxy: FaultProxy, open_cursor: OpenCursor
+) -> None:
+    """flt:F12 flt:F24"""
+    mark(emitter, *range(70))
+    proxy.hide_logs = True
+    cursor = open_cursor(rpc=Rpc(RpcConfig((proxy.url,), CHAIN)))
+    to_the_head(cursor)
+    place, pieces = read_moment(rpc).number, [0]
+
+    def rewrite(request: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        pieces[0] += request["method"] == "eth_getLogs"
+        if pieces[0] > 1 and request["method"] == "eth_getBlockByNumber" and request["params"][0] == hex(place):
+            return {**answer, "result": {**answer["result"], "hash": "0x" + "ab" * 32}}
+        return answer
+
+    proxy.hide_logs, proxy.rewrite = False, rewrite
+    found = values(cursor.rescan(64))
+    assert found and found == values(cursor.events()) and len(found) <= 32 and pieces[0] == 2
+
+
 def test_advance__logs_of_another_fork_mixed_in__nothing_is_stored(
     emitter: Contract, proxy: FaultProxy, open_cursor: OpenCursor
 ) -> None:

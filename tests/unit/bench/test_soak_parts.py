@@ -17,6 +17,7 @@ from lilypad_agents.protocol.lifecycle import FINAL, Status
 
 BOOKS = Books(owned=90, waiting=10, held=100, balance=100, staked=40, staking_credit=40)
 GOOD: dict[str, Any] = {
+    "long_enough": True,
     "violations": {"count": 0},
     "blocks": {"first": 5, "last": 9, "checked": 5},
     "deals": {"stuck": []},
@@ -99,6 +100,7 @@ def test_failures__of_a_good_report__are_none() -> None:
         ("faults", {"restarts_failed": ["solver"]}),
         ("creators", {"unexpected": ["KeyError"]}),
         ("memory", {"solver": {"growth_percent_per_hour": 10.1, "judged": True}}),
+        ("memory", {"solver": {"growth_percent_per_hour": None, "judged": True}}),
     ],
 )
 def test_failures__each_kind__is_told(part: str, value: Any) -> None:

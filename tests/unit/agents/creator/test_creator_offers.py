@@ -167,9 +167,16 @@ def test_draft_offer__wish_outside_the_bounds__is_refused(wish: dict[str, int]) 
         draft_offer(COW, terms(), bytes(32), Wishes(**wish), context())
 
 
-@pytest.mark.parametrize(("wish", "attribute", "value"), [({"submit_window": 5}, "submit_window", 5), ({"judge_window": 80}, "judge_window", 80), ({"collateral_bps": 0}, "collateral_bps", 0), ({"match_seconds": 3}, "expiry", NOW + 3), ({"provider": PROVIDER}, "provider", PROVIDER)])
+@pytest.mark.parametrize(("wish", "attribute", "value"), [({"submit_window": 15}, "submit_window", 15), ({"judge_window": 80}, "judge_window", 80), ({"collateral_bps": 0}, "collateral_bps", 0), ({"match_seconds": 3}, "expiry", NOW + 3), ({"provider": PROVIDER}, "provider", PROVIDER)])
 def test_draft_offer__wish_at_the_bounds__is_taken(wish: dict[str, Any], attribute: str, value: Any) -> None:
     assert getattr(draft_offer(COW, terms(), bytes(32), Wishes(pool=UNVERIFIED, **wish), context()), attribute) == value
+
+
+def test_draft_offer__window_in_which_no_provider_takes_the_module__is_refused_with_the_least() -> None:
+    """beh:B8: cowsay may run for 10 s and two pass before it is seen, within four fifths of the window."""
+    with pytest.raises(RequestInvalid, match="may run for 10 s.* 14 s, 15 s are needed") as caught:
+        draft_offer(COW, terms(), bytes(32), Wishes(pool=UNVERIFIED, submit_window=14), context())
+    assert caught.value.figures["least"] == 15
 
 
 def test_draft_offer__no_pool_chosen__is_refused_instead_of_unverified() -> None:

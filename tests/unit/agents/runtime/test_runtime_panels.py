@@ -1,7 +1,10 @@
-"""An event of the pools that a node never delivered: a soak's mediator failed in every cycle after its restart, for ever."""
+"""Events of pools that a node never delivered (a soak's mediator failed in every cycle after its restart, for ever), and
+disputes that are over (a soak's agents kept them all in memory)."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Collection
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,10 +12,11 @@ import pytest
 
 from lilypad_agents.agents.runtime.panels import Panels
 from lilypad_agents.protocol.errors import FieldInvalid
-from lilypad_agents.protocol.ids import PoolId
+from lilypad_agents.protocol.ids import DealId, PoolId
 from tests.support.chain import Events
 
-POOL, STAKING = b"\x11" * 32, "0x" + "22" * 20
+POOL, STAKING, MEDIATION = b"\x11" * 32, "0x" + "22" * 20, "0x" + "33" * 20
+DEAL, OTHER = DealId(b"\x44" * 32), DealId(b"\x55" * 32)
 
 
 def _event(name: str, **args: Any) -> Any:
@@ -23,6 +27,11 @@ def _queued(ticket: int) -> Any:
     return _event("RoundQueued", ticket=ticket, round=b"\x01" * 32, seats=1, excluded=("0x" + "00" * 20,) * 4, period=ticket)
 
 
+def _said(number: int, name: str, deal: DealId = DEAL) -> Any:
+    """An event of the strategy; its number orders it."""
+    return SimpleNamespace(name=name, address=MEDIATION, args={"dealId": deal}, block_number=number, log_index=0)
+
+
 class Cursor:
     """Stored events, of which some were never delivered; asked again, it finds those that lie `depth` blocks back or less."""
 
@@ -31,8 +40,17 @@ class Cursor:
         self.asked: list[int] = []
         self.new: tuple[Any, ...] = ()
 
-    def events(self) -> list[Any]:
-        return [event for number, event in enumerate(self.chain) if number not in self.hidden]
+    def events(self, names: Collection[str] = (), topic1: bytes | None = None) -> list[Any]:
+        stored = [event for number, event in enumerate(self.chain) if number not in self.hidden]
+        return [
+            event
+            for event in stored
+            if (not names or event.name in names) and (topic1 is None or event.args.get("dealId") == topic1)
+        ]
+
+    def deliver(self, *events: Any) -> None:
+        self.chain += events
+        self.new = events
 
     def advance(self, _seen: Any = None) -> Any:
         new, self.new = self.new, ()
@@ -49,7 +67,9 @@ class Cursor:
 def _panels(cursor: Cursor, events: Events) -> Panels:
     panels = Panels.__new__(Panels)
     panels.cursor = cursor  # type: ignore[assignment]
-    panels.staking = panels.mediation = SimpleNamespace(address=STAKING)  # type: ignore[assignment]
+    panels.staking, panels.mediation = SimpleNamespace(address=STAKING), SimpleNamespace(address=MEDIATION)  # type: ignore[assignment]
+    panels._names = {"RoundQueued", "SeatsDrawn", "Revealed", "MoneyDivided", "DisputeExecuted"}
+    panels._reading = threading.Lock()
     panels._notify, panels._loaded, panels._head, panels.place = events, False, b"", 0
     panels._clear()
     return panels
@@ -97,3 +117,65 @@ def test_follow__chain_never_shows_it__is_an_error_each_time_and_no_endless_loop
         with pytest.raises(FieldInvalid):
             panels.follow(_head(1))
         assert len(cursor.asked) == asked
+
+
+def _heard(panels: Panels, deal: DealId = DEAL) -> list[int]:
+    return [event.block_number for event in panels.events(deal)]
+
+
+def test_follow__dispute_that_is_over__leaves_the_memory_and_is_read_back_when_asked_for() -> None:
+    """beh:L18"""
+    cursor = Cursor([_said(1, "RoundQueued"), _said(2, "RoundQueued", OTHER)], set())
+    panels = _panels(cursor, Events())
+    panels.follow(_head(2))
+    assert set(panels.live()) == {DEAL, OTHER} and not panels.is_over(DEAL)
+    cursor.deliver(_said(3, "SeatsDrawn"), _said(4, "DisputeExecuted"), _said(5, "MoneyDivided"))
+    panels.follow(_head(5))
+    assert panels.live() == (OTHER,) and set(panels._live) == {OTHER}
+    assert panels.is_over(DEAL) and _heard(panels) == [1, 3, 4, 5]
+    assert _heard(panels, DealId(bytes(32))) == [] and not panels.is_over(DealId(bytes(32)))
+
+
+def test_follow__event_after_the_end__is_heard_although_the_dispute_was_read_back_before() -> None:
+    cursor = Cursor([_said(1, "RoundQueued"), _said(2, "DisputeExecuted")], set())
+    panels = _panels(cursor, Events())
+    panels.follow(_head(2))
+    assert _heard(panels) == [1, 2]
+    cursor.deliver(_said(3, "MoneyDivided"))
+    panels.follow(_head(3))
+    assert _heard(panels) == [1, 2, 3] and panels.is_over(DEAL)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_follow__another_dispute_about_the_deal__begins_with_its_first_round(restarted: bool) -> None:
+    cursor = Cursor([_said(1, "RoundQueued"), _said(2, "DisputeExecuted"), _said(3, "MoneyDivided")], set())
+    panels = _panels(cursor, Events())
+    panels.follow(_head(3))
+    cursor.deliver(_said(4, "RoundQueued"), _said(5, "SeatsDrawn"), _said(6, "RoundQueued"))
+    if restarted:
+        panels = _panels(cursor, Events())
+    panels.follow(_head(6))
+    assert _heard(panels) == [4, 5, 6] and panels.live() == (DEAL,)
+    cursor.deliver(_said(7, "DisputeExecuted"))
+    panels.follow(_head(7))
+    assert panels.is_over(DEAL) and _heard(panels) == [4, 5, 6, 7]
+
+
+def test_follow__beginning_never_delivered__dispute_is_not_taken_for_over() -> None:
+    """flt:F24"""
+    cursor = Cursor([_said(1, "RoundQueued")], {0})
+    panels = _panels(cursor, Events())
+    panels.follow(_head(1))
+    cursor.deliver(_said(2, "SeatsDrawn"), _said(3, "Revealed"))
+    panels.follow(_head(3))
+    assert panels.live() == (DEAL,) and _heard(panels) == [2, 3] and not panels.is_over(DEAL)
+
+
+def test_events__of_ever_more_disputes__keep_a_bounded_number_in_memory() -> None:
+    deals = [DealId(number.to_bytes(32, "big")) for number in range(200)]
+    chain = [_said(2 * number + step, name, deal) for number, deal in enumerate(deals)
+             for step, name in enumerate(("RoundQueued", "DisputeExecuted"))]  # fmt: skip
+    panels = _panels(Cursor(chain, set()), Events())
+    panels.follow(_head(1))
+    assert all(len(panels.events(deal)) == 2 for deal in deals)
+    assert not panels._live and len(panels._past) == 64

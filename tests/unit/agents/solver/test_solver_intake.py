@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,13 @@ from lilypad_agents.agents.solver.book import JobEntry, OfferBook, ResourceEntry
 from lilypad_agents.agents.solver.errors import FundsRefused, NotListed, OfferRefused, RateLimited
 from lilypad_agents.agents.solver.facts import ChainFacts, Fact, account_fact, job_nonce_fact, use_fact
 from lilypad_agents.agents.solver.intake import Intake
+from lilypad_agents.agents.solver.manifests import Manifests
 from lilypad_agents.agents.solver.settings import SolverSettings
 from lilypad_agents.agents.solver.store import SolverStore
 from lilypad_agents.chain.database import Database
+from lilypad_agents.content.cid import Cid
+from lilypad_agents.content.store import LocalStore
+from lilypad_agents.execution.pack import pack
 from lilypad_agents.protocol.consent import by_delegate
 from lilypad_agents.protocol.ids import NOBODY, Address, checksummed
 from lilypad_agents.protocol.merkle import MerkleTree
@@ -35,6 +40,9 @@ from tests.support.live_offers import (
 )
 
 
+PROJECT = Path(__file__).resolve().parents[4]
+
+
 class LiteralFacts(ChainFacts):
     """Facts whose chain is a dictionary: everybody has money and nothing was used, unless it says otherwise."""
 
@@ -53,12 +61,13 @@ class LiteralFacts(ChainFacts):
 
 
 class Desk:
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, blocks: LocalStore | None = None, **settings: Any) -> None:
         self.book = OfferBook(SolverStore(Database.open(None)))
         self.facts = LiteralFacts()
         self.intake = Intake(
-            SolverSettings(**settings), Address(SOLVER.address), DOMAIN, PARAMETERS, self.book, self.facts
-        )
+            SolverSettings(**settings), Address(SOLVER.address), DOMAIN, PARAMETERS, self.book, self.facts,
+            manifest_of=(lambda _: None) if blocks is None else Manifests(blocks).of,
+        )  # fmt: skip
 
     def take(self, entry: JobEntry | ResourceEntry) -> None:
         if isinstance(entry, JobEntry):
@@ -104,6 +113,20 @@ def test_check_job__term_that_no_counterpart_can_mend__is_refused_with_figures(
     """beh:H8 beh:I6"""
     figures = desk.refusal(job(**change))["figures"]
     assert (figures["term"], figures["found"], figures.get("most", figures.get("least"))) == (term, found, bound)
+
+
+def test_check_job__window_in_which_no_provider_takes_the_module__is_refused_where_its_manifest_is_here(tmp_path: Path) -> None:
+    """beh:H8: a creator earns from providers that decline; this solver opens no deal that has to be declined."""
+    blocks = LocalStore(tmp_path / "blocks")
+    source = pack(PROJECT / "modules" / "cowsay", PROVIDER.address).manifest
+    cid = Cid.raw(source.digest)
+    known, module = Desk(blocks=blocks), replace(MODULE, manifest=source.digest)
+
+    known.take(job(module=module, submit_window=14))  # not known here
+    blocks.put(cid, source.canonical)
+    figures = known.refusal(job(module=module, submit_window=14))["figures"]
+    assert (figures["term"], figures["found"], figures["least"]) == ("submit window", 14, 15)
+    known.take(job(module=module, submit_window=15))
 
 
 def test_check_job__requirements_of_a_giant__are_taken(desk: Desk) -> None:
