@@ -22,7 +22,7 @@ from bench.soak.jobs import JUDGE_S, Customer, Tally
 from bench.soak.memory import Scales
 from bench.soak.network import CHEATS_PERCENT, MEDIATORS, SoakNetwork
 from bench.soak.report import LEAST_JOBS, LEAST_MINUTES, RESULT, commit, disputes, endings, failures, lies, loud_lines
-from bench.soak.watch import Found, Parties, Watch
+from bench.soak.watch import Parties, Watch
 from lilypad_agents.agents.creator.chain import CreatorChain
 from lilypad_agents.agents.creator.settings import CreatorSettings
 from lilypad_agents.devnet.funding import address_of, mediated_pool
