@@ -94,7 +94,7 @@ def creator_settings(choice: Choice, **flags: Any) -> CreatorSettings:
             "No network is configured here.",
             hint="Start one on this machine with `lilypad devnet up`, or name a settings file with --config.",
         )
-    given = {"rpc": choice.rpc or None, "solvers": choice.solver or None, **flags}
+    given = {"rpc": choice.rpc or None, "solvers": choice.solver or None, "password_file": choice.password_file or password_file(), **flags}
     return CreatorSettings.load(file=file, environment=found, flags=given)
 
 

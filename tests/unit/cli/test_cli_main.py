@@ -18,7 +18,7 @@ import pytest
 from lilypad_agents.cli.command import LilypadCommand
 from lilypad_agents.cli.main import COMMANDS, cli
 from lilypad_agents.cli.output import Output, table
-from lilypad_agents.cli.settings import environment, keystore_path, settings_file, test_index as index_of
+from lilypad_agents.cli.settings import Choice, creator_settings, environment, keystore_path, settings_file, test_index as index_of
 from lilypad_agents.errors import ConfigurationError, InsufficientFunds, UsageError
 from tests.support.cli_schemas import check_object
 
@@ -381,3 +381,16 @@ def test_help__of_the_whole__is_quick(tmp_path: Path) -> None:
     began = time.monotonic()
     assert lilypad("--help", cwd=tmp_path).returncode == 0
     assert time.monotonic() - began < 5
+
+
+def test_password_file__of_the_command_or_the_environment__opens_the_key_that_the_settings_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was ignored unless an account was named as well, although the error's hint told to give it."""
+    settings = tmp_path / "lilypad.toml"
+    settings.write_text(f'data = "{tmp_path}"\nrpc = ["http://127.0.0.1:1"]\nkeystore = "key.json"\npassword_file = "old"\n')
+    monkeypatch.delenv("LILYPAD_PASSWORD_FILE", raising=False)
+    assert creator_settings(Choice(config=settings)).password_file == tmp_path / "old"
+    monkeypatch.setenv("LILYPAD_PASSWORD_FILE", "/of/the/environment")
+    assert creator_settings(Choice(config=settings)).password_file == Path("/of/the/environment")
+    assert creator_settings(Choice(config=settings, password_file=Path("/given"))).password_file == Path("/given")
