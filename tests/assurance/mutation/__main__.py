@@ -3,7 +3,7 @@
     python -m tests.assurance.mutation                 every mutant, results in bench/results/mutation.json
     python -m tests.assurance.mutation --count 40 --no-report --files LilypadPayments
                                                        a seeded sample of those of one file
-    python -m tests.assurance.mutation --again         only those that survived the last time
+    python -m tests.assurance.mutation --again         only those that survived the last time and have no reason yet
 
 What ended stands in .cache/mutation/ended.jsonl by the mutant's place and change and by the contracts' sources, so that a larger
 sample continues a smaller one and a stopped run goes on; `--fresh` forgets it. The build, and which test reaches which mutant,
@@ -36,6 +36,7 @@ REASONS = Path(__file__).with_name("survivors.json")
 REPORT = PROJECT / "bench" / "results" / "mutation.json"
 SEED = 20261127
 NEEDED = 0.95
+Place = tuple[str, str, str, int]  # file, contract and function, change, and which of the same changes there, from 1
 
 
 def main() -> int:
@@ -50,7 +51,12 @@ def main() -> int:
     folder = CACHE / fingerprint(texts, [mutant.key for mutant in taken])
     valid = build(texts, taken, folder)
     ended = _ended(made_of)
-    left = [(number, mutant) for number, mutant in enumerate(valid, 1) if _to_run(mutant, ended, options)]
+    reasons, places = _reasons(), place_of(generated)
+    left = [
+        (number, mutant)
+        for number, mutant in enumerate(valid, 1)
+        if _to_run(mutant, ended, options) and not (options.again and places[mutant.key] in reasons)
+    ]
     switch = Switch(folder / "build.json")
     killer = Killer(
         switch, left, folder, jobs=options.jobs, budget=options.budget, tell=lambda *end: _note(made_of, *end)
@@ -59,7 +65,7 @@ def main() -> int:
         without_shrinking()
         pytest.main(["-p", "no:ape_test", "-p", "no:cacheprovider", "-q", "--tb=no", "--no-header", *PATHS], plugins=[killer])
     ended = _ended(made_of)
-    report = _report(options, generated, [mutant for mutant in valid if mutant.key in ended], ended, killer)
+    report = _report(options, places, [mutant for mutant in valid if mutant.key in ended], ended, killer)
     report["do_not_compile"] = len(taken) - len(valid)
     if not options.no_report:
         REPORT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -105,14 +111,17 @@ def _ended(made_of: str) -> dict[str, Any]:
     return {line["key"]: line for line in lines if line["of"] == made_of}
 
 
-def _report(
-    options: argparse.Namespace, generated: list[Mutant], taken: list[Mutant], ended: dict[str, Any], killer: Killer
-) -> dict[str, Any]:  # fmt: skip
-    reasons = {
+def _reasons() -> dict[Place, dict[str, Any]]:
+    return {
         (entry["file"], entry["place"], entry["change"], entry.get("which", 1)): entry
         for entry in json.loads(REASONS.read_text(encoding="utf-8"))
     }
-    places = place_of(generated)
+
+
+def _report(
+    options: argparse.Namespace, places: dict[str, Place], taken: list[Mutant], ended: dict[str, Any], killer: Killer
+) -> dict[str, Any]:  # fmt: skip
+    reasons = _reasons()
     survivors, equivalent = [], []
     for mutant in taken:
         if ended[mutant.key]["outcome"] != "survived":
@@ -129,7 +138,7 @@ def _report(
         "what": "small wrong changes in the money contracts, one at a time, against the contract tests",
         "commit": commit.strip(),
         "seed": options.seed,
-        "generated": len(generated),
+        "generated": len(places),
         "run": len(taken),
         "killed": killed,
         "by_timeout_or_crash": outcomes["timeout"] + outcomes["crash"],
@@ -146,9 +155,9 @@ def _report(
     }
 
 
-def place_of(mutants: list[Mutant]) -> dict[str, tuple[str, str, str, int]]:
-    """File, place, change and which of the same changes in that place, from 1, of each mutant's key."""
-    found: dict[str, tuple[str, str, str, int]] = {}
+def place_of(mutants: list[Mutant]) -> dict[str, Place]:
+    """The place of each mutant, by its key."""
+    found: dict[str, Place] = {}
     seen: Counter[tuple[str, str, str]] = Counter()
     for mutant in sorted(mutants, key=lambda mutant: mutant.start):
         what = mutant.file, mutant.place, mutant.change
