@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,25 +91,30 @@ def test_forks__answer_by_return_or_by_say_or_die_without_a_word() -> None:
 
 
 def test_forks__are_as_many_at_a_time_as_asked_for_and_take_tasks_late() -> None:
-    def work(task: int, say: Say) -> tuple[float, float]:
-        began = time.monotonic()
-        time.sleep(0.05)
-        return began, time.monotonic()
+    first, second = os.pipe(), os.pipe()  # the first two tasks wait for each other: one at a time they would not end
+
+    def work(task: int, say: Say) -> int:
+        if task < 2:
+            signal.alarm(60)
+            os.write((first, second)[task][1], b"here")
+            os.read((second, first)[task][0], 4)
+        return task
 
     ended: list[int] = []
-    taken_after: list[int] = []
+    under_way: list[int] = []
 
     def tasks() -> Any:
         for task in range(6):
-            taken_after.append(len(ended))
+            under_way.append(task - len(ended))
             yield task
 
-    spans = []
-    for task, span, _ in in_forks(tasks(), work, 2):
+    for task, answer, _ in in_forks(tasks(), work, 2):
+        assert answer == task
         ended.append(task)
-        spans.append(span)
-    assert sorted(ended) == list(range(6)) and taken_after == [0, 0, 1, 2, 3, 4]
-    assert max(sum(a <= began < b for a, b in spans) for began, _ in spans) == 2
+    assert sorted(ended) == list(range(6))
+    assert under_way[:2] == [0, 1] and all(others < 2 for others in under_way)
+    for end in (*first, *second):
+        os.close(end)
 
 
 def killer(records: dict[str, Record], kinds: dict[str, frozenset[str]]) -> Killer:
