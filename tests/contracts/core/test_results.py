@@ -130,6 +130,8 @@ def test_open_and_submit__by_the_provider__posts_one_commitment_a_job(world: Wor
             world.core.openAndSubmit(opening_of(pairs), wrong, sender=world.provider)
     receipt = world.core.openAndSubmit(opening_of(pairs), commitments, sender=world.provider)
     assert list(receipt.value) == [deal.id(world.domain) for deal in deals]
+    assert [tuple(event["record"]) for event in receipt.events("DealOpened")] == [deal.words for deal in deals]
+    assert [log.name for log in receipt.logs] == ["DealOpened", "ResultSubmitted"] * 3
     for deal, commitment in zip(deals, commitments, strict=True):
         state = world.state(deal)
         assert (state.status, state.commitment) == (Status.RESULTS_SUBMITTED, commitment)
