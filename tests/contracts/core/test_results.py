@@ -236,6 +236,8 @@ def test_settle__neighbours_of_two_periods__are_each_asked_of_their_own_seed(wor
         for deal, result in zip((first, second), results, strict=True)
     ]
     assert len(settlements_of(settlings)) == 1
+    with world.evm.snapshot():
+        assert skipped(settle_batch(world, settlings[::-1])) == [(0, 0, "SeedPending")]
     assert skipped(settle_batch(world, settlings)) == [(0, 1, "SeedPending")]
     world.set_seed(second, drawn=True)
     assert skipped(settle_batch(world, settlings[1:])) == [(0, 0, "DealDrawn")]
@@ -366,6 +368,17 @@ def test_settle__nothing__does_nothing(world: World) -> None:
     receipt = world.core.settle(Settlement(deal.shared, ()))
     assert not receipt.logs
     world.core.settleBatch([])
+
+
+def test_settle__nothing__writes_nothing(world: World) -> None:
+    """inv:I32: not even the amounts that stand there, so that a static call may do it; one that settles a deal may not."""
+    deal, _ = world.open()
+    result = world.submit(deal)
+    (paying,) = settlements_of([Settling(deal, result, Agreement.WAIVER, world.waiver(deal, result))])
+    wallet = world.evm.deploy("Reentrant1271")
+    for settlement, works in ((paying._replace(items=()), True), (paying, False)):
+        wallet.arm(world.core, world.core.calldata("settle", settlement))
+        assert (wallet.isValidSignature(bytes(32), b"") != bytes(4)) is works
 
 
 def test_settle__deals_that_differ_in_a_shared_word__cannot_ride_together(world: World) -> None:
