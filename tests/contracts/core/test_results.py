@@ -77,6 +77,10 @@ def test_submit__any_other_commitment__stands_as_it_was_posted(world: World, com
     assert state.commitment == commitment and state.deadline == world.evm.timestamp + deal.judge_window
     with expect_revert("DealNotIn", found=Status.RESULTS_SUBMITTED, needed=Status.AGREED):
         world.core.submitResult(deal_id, commitment ^ 1, sender=world.provider)
+    again = SignedResult(deal_id, commitment, world.sign(Result(deal_id, commitment), world.provider))
+    reason = decode_error(world.core.submitSignedResults([again]).event("Skipped")["reason"])
+    found, needed = Status.RESULTS_SUBMITTED, Status.AGREED
+    assert (reason.name, reason.arguments) == ("DealNotIn", {"dealId": deal_id, "found": found, "needed": needed})
 
 
 def test_settle__with_another_opening_than_was_committed__is_refused(world: World) -> None:
