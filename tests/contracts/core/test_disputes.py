@@ -181,6 +181,18 @@ def test_audit__of_a_short_fund__waits_for_an_advance(short: tuple[World, Deal, 
     assert world.resolver.disputeOf(deal.id(world.domain)) == (world.challenger.address, missing)
 
 
+def test_audit__of_a_fund_short_by_one_unit__is_refused_to_whoever_has_not_even_that(
+    short: tuple[World, Deal, ResultOpening, int],
+) -> None:
+    """beh:D23: with the refusal that says what is missing, not with the ledger's."""
+    world, deal, _, fee = short
+    _fill(world, fee - fee // 4 - 1)
+    with expect_revert("FundsMissing", account=world.keeper, token=world.token, has=0, needed=1):
+        world.resolver.audit(deal.words, 1, sender=world.keeper)
+    world.resolver.audit(deal.words, 1, sender=world.challenger)
+    assert world.resolver.disputeOf(deal.id(world.domain)) == (world.challenger.address, 1)
+
+
 @pytest.mark.parametrize("ending", ["correct", "wrong", "no fault", "timeout"])
 def test_advance__is_repaid_by_the_fund_once_the_deal_ended__in_parts_and_once(
     short: tuple[World, Deal, ResultOpening, int], ending: str
@@ -189,8 +201,10 @@ def test_advance__is_repaid_by_the_fund_once_the_deal_ended__in_parts_and_once(
     world, deal, result, fee = short
     missing = fee - fee // 4
     world.resolver.audit(deal.words, missing, sender=world.challenger)
-    with expect_revert("AdvanceNotDue"):
-        world.resolver.repayAdvance(deal.words)
+    with world.evm.snapshot():
+        _fill(world, missing)
+        with expect_revert("AdvanceNotDue"):  # before the deal ended, whatever the fund holds
+            world.resolver.repayAdvance(deal.words)
     before = world.free(world.challenger)
     if ending == "timeout":
         world.pass_to(world.state(deal).deadline + 1)

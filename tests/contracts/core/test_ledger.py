@@ -392,6 +392,28 @@ def test_sweep__under_other_terms__moves_nothing_of_these(world: World) -> None:
     assert world.accrued(deal) == accrued and world.fees(deal) == (0, 0)
 
 
+def test_sweep__of_a_single_unit_for_the_fund__carries_it_there(world: World) -> None:
+    """beh:A4 inv:I13 inv:I37: what the smallest verified deal owes, a premium rounded up to one unit."""
+    pool = replace(world.pool, max_value=8, seat_fee_floor=1)
+    world.core.donate(world.strategy, world.token, PoolId(pool.id), 100, sender=world.creator)
+    terms = {"job": {"collateral_bps": 4_000_000}, "resource": {"max_collateral_bps": 4_000_000}}
+    deal, _ = settled(world, 1, pool=pool, **terms)
+    assert world.accrued(deal) == (0, 0, 1)
+    world.sweep(deal)
+    assert (world.accrued(deal), world.fees(deal), world.fund(pool)) == ((0, 0, 0), (0, 0), 101)
+
+
+@pytest.mark.parametrize("royalty_bps, solver_bps", [(1_000, 0), (0, 1_000), (1_000, 1_000)])
+def test_sweep__of_a_single_unit_of_a_fee__carries_it_to_its_owner(world: World, royalty_bps: int, solver_bps: int) -> None:
+    """beh:A4 inv:I13: the least that a settlement can owe them."""
+    options = world.unverified()
+    options["job"] = options["job"] | {"solver_fee_bps": solver_bps}
+    module = replace(world.module, royalty_bps=royalty_bps)
+    deal, _ = settled(world, 10, module=module, **options)
+    world.sweep(deal)
+    _claim_both(world, module, deal, royalty_bps // 1_000, solver_bps // 1_000)
+
+
 # A royalty of 10 % and a solver fee of 10 %: a price of ten times the most fills a field exactly.
 FULL = ACCRUED_MOST * 10
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from lilypad_agents.protocol import payouts
+from lilypad_agents.protocol.digest import result_digest
 from lilypad_agents.protocol.ids import NOBODY, PoolId
 from lilypad_agents.protocol.lifecycle import Agreement, Verdict
 from lilypad_agents.protocol.opening import waived_at_once
@@ -239,10 +240,14 @@ def test_timeout_reveal__takes_the_premium_on_top_of_the_penalty(bank: Bank) -> 
     """beh:E2 inv:I43"""
     world, deal = bank.world, bank.deal
     bank.submit().seed(drawn=False).later(60 + 31)
-    world.resolver.timeoutReveal(deal.words, sender=world.keeper)
+    receipt = world.resolver.timeoutReveal(deal.words, sender=world.keeper)
     payout = payouts.timed_out(deal, bank.rate, had_result=True)
     bank.expect(payout)
     assert payout.fund == premium_of(deal)
+    assert receipt.event("DealTimedOut") == {
+        "dealId": bank.id, "creator": deal.creator, "provider": deal.provider, "penalty": penalty(deal),
+        "bounty": payout.keeper, "keeper": world.keeper.address, "premium": payout.fund, "claim": 0,
+    }  # fmt: skip
 
 
 def test_timeout__claimed_by_the_late_party_itself__loses_it_more_than_the_bounty(world: World) -> None:
@@ -267,8 +272,12 @@ def test_close__divides_the_escrow_as_both_signed(bank: Bank, share: int, with_r
         bank.submit()
     rest = payouts.escrow(deal, bank.rate) - (premium_of(deal) if with_result else 0)
     to_creator = rest * share // 3
-    bank.world.close(deal, to_creator, rest - to_creator)
+    receipt = bank.world.close(deal, to_creator, rest - to_creator)
     bank.expect(payouts.closed(deal, bank.rate, to_creator, had_result=with_result))
+    assert receipt.event("DealClosed") == {
+        "dealId": bank.id, "creator": deal.creator, "provider": deal.provider,
+        "toCreator": to_creator, "toProvider": rest - to_creator, "premium": premium_of(deal) if with_result else 0,
+    }  # fmt: skip
 
 
 @every(ALL)
@@ -341,8 +350,13 @@ def test_resolve_correct__pays_as_a_settlement_less_the_claim(bank: Bank, disput
     flows = DISPUTES[dispute](bank)
     most = _most_claim_when_correct(bank, dispute)
     claim = {"nothing": 0, "a unit": 1, "the most": most}[claimed]
-    bank.world.resolve(deal, Verdict.CORRECT, bank.result, claim)
+    receipt = bank.world.resolve(deal, Verdict.CORRECT, bank.result, claim)
     bank.expect(payouts.accepted(deal, bank.units, bank.rate, claim, paid_audit="paid_audit" in flows), **flows)
+    assert receipt.event("DealMediationAccepted") == {
+        "dealId": bank.id, "creator": deal.creator, "provider": deal.provider, "claim": claim,
+        "resultDigest": result_digest(bank.result.head, bank.result.content),
+        "gross": charge(deal, bank.units, bank.rate).gross,
+    }  # fmt: skip
 
 
 @every(VERIFIED)
@@ -382,7 +396,10 @@ def test_resolve_wrong__makes_the_creator_whole_then_claim_bounty_fund(
     bank.expect(payout, **flows)
     assert payout.creator == bank.total + deal.value
     assert payout.challenger == (min(deal.collateral // 20, most - claim) if earned else 0)
-    assert receipt.event("DealMediationRejected")["bounty"] == payout.challenger
+    assert receipt.event("DealMediationRejected") == {
+        "dealId": bank.id, "creator": deal.creator, "provider": deal.provider, "claim": claim, "bounty": payout.challenger,
+        "bountyTo": world.challenger.address if bounty else NOBODY, "toFund": payout.fund - premium_of(deal),
+    }  # fmt: skip
 
 
 @every(VERIFIED)
@@ -405,10 +422,14 @@ def test_no_fault__refunds_less_the_premium_and_frees_the_collateral(bank: Bank,
     flows = (DISPUTES | {"delivery": _delivery_challenged})[dispute](bank)
     if by_time:
         bank.later(601)
-        world.resolver.timeoutMediation(deal.words, sender=world.solver)
+        receipt = world.resolver.timeoutMediation(deal.words, sender=world.solver)
     else:
-        world.resolve(deal, Verdict.NO_FAULT)
+        receipt = world.resolve(deal, Verdict.NO_FAULT)
     bank.expect(payouts.no_fault(deal, bank.rate, paid_audit="paid_audit" in flows), **flows)
+    assert receipt.event("DealNoFault") == {
+        "dealId": bank.id, "creator": deal.creator, "provider": deal.provider,
+        "premium": premium_of(deal), "collateral": deal.collateral - flows.get("paid_audit", 0),
+    }  # fmt: skip
 
 
 @every(VERIFIED)
@@ -463,8 +484,14 @@ def test_resolve_not_delivered__ends_as_an_opening_that_timed_out_plus_the_claim
     claim = {"nothing": 0, "the fee": min(delivery_fee(deal), most), "the most": most}[claimed]
     with expect_revert("ClaimTooHigh", claim=most + 1, most=most):
         world.resolve(deal, Verdict.NOT_DELIVERED, claim=most + 1)
-    world.resolve(deal, Verdict.NOT_DELIVERED, claim=claim, bounty_to=world.keeper if keeper else NOBODY)
-    bank.expect(payouts.timed_out(deal, bank.rate, had_result=True, claim=claim, keeper=keeper), **flows)
+    receipt = world.resolve(deal, Verdict.NOT_DELIVERED, claim=claim, bounty_to=world.keeper if keeper else NOBODY)
+    payout = payouts.timed_out(deal, bank.rate, had_result=True, claim=claim, keeper=keeper)
+    bank.expect(payout, **flows)
+    assert receipt.event("DealTimedOut") == {
+        "dealId": bank.id, "creator": deal.creator, "provider": deal.provider, "penalty": penalty(deal),
+        "bounty": payout.keeper, "keeper": world.keeper.address if keeper else NOBODY,
+        "premium": payout.fund, "claim": claim,
+    }  # fmt: skip
 
 
 @every(VERIFIED)

@@ -197,6 +197,8 @@ def test_volume__of_offers_that_share_a_nonce__is_shared(world: World) -> None:
     world.open(world.pair(resource=second))
     with expect_revert("VolumeUsedUp", used=2, volume=2):
         world.open(world.pair(resource=first))
+    with expect_revert("VolumeUsedUp", used=2, volume=1):
+        world.open(world.pair(resource=world.resource(nonce=nonce, volume=1)))
 
 
 def test_volume__of_neighbours_in_the_same_word__is_apart(world: World) -> None:

@@ -22,7 +22,7 @@ from lilypad_agents.protocol.refusals import why_not
 from lilypad_agents.protocol.terms import UNVERIFIED
 from lilypad_agents.protocol.units import UINT32_MAX, UINT96_MAX
 from tests.support.evm import Reverted, decode_error, expect_revert
-from tests.support.world import COIN, JUDGE_WINDOW_LIMIT, START_CREDIT, START_FUND, World
+from tests.support.world import COIN, JUDGE_WINDOW_LIMIT, START_CREDIT, START_FUND, World, build_world
 
 
 @dataclass(frozen=True)
@@ -329,6 +329,13 @@ def test_open__in_another_token_than_the_pool_s__is_refused(world: World) -> Non
     pair = world.pair({"token": other}, {"token": other})
     with expect_revert("TokenNotOfPool", token=other, poolToken=world.token):
         open_pair(world, pair)
+
+
+def test_open__windows_of_the_pool_beyond_half_of_an_odd_limit__are_refused() -> None:
+    """Half of the limit, rounded down, stays for draws and the queue: four rounds of 2 * (12 + 8) + 36 seconds are too many."""
+    world = build_world(mediation_limit=607)
+    with expect_revert("TermAbove", term=Term.POOL_WINDOWS, found=304, most=303):
+        world.open(pool=replace(world.pool, appeal_window=36))
 
 
 def test_open__module_that_wants_another_strategy__is_refused(world: World) -> None:

@@ -77,6 +77,10 @@ def test_submit__any_other_commitment__stands_as_it_was_posted(world: World, com
     assert state.commitment == commitment and state.deadline == world.evm.timestamp + deal.judge_window
     with expect_revert("DealNotIn", found=Status.RESULTS_SUBMITTED, needed=Status.AGREED):
         world.core.submitResult(deal_id, commitment ^ 1, sender=world.provider)
+    again = SignedResult(deal_id, commitment, world.sign(Result(deal_id, commitment), world.provider))
+    reason = decode_error(world.core.submitSignedResults([again]).event("Skipped")["reason"])
+    found, needed = Status.RESULTS_SUBMITTED, Status.AGREED
+    assert (reason.name, reason.arguments) == ("DealNotIn", {"dealId": deal_id, "found": found, "needed": needed})
 
 
 def test_settle__with_another_opening_than_was_committed__is_refused(world: World) -> None:
@@ -130,6 +134,8 @@ def test_open_and_submit__by_the_provider__posts_one_commitment_a_job(world: Wor
             world.core.openAndSubmit(opening_of(pairs), wrong, sender=world.provider)
     receipt = world.core.openAndSubmit(opening_of(pairs), commitments, sender=world.provider)
     assert list(receipt.value) == [deal.id(world.domain) for deal in deals]
+    assert [tuple(event["record"]) for event in receipt.events("DealOpened")] == [deal.words for deal in deals]
+    assert [log.name for log in receipt.logs] == ["DealOpened", "ResultSubmitted"] * 3
     for deal, commitment in zip(deals, commitments, strict=True):
         state = world.state(deal)
         assert (state.status, state.commitment) == (Status.RESULTS_SUBMITTED, commitment)
@@ -234,6 +240,8 @@ def test_settle__neighbours_of_two_periods__are_each_asked_of_their_own_seed(wor
         for deal, result in zip((first, second), results, strict=True)
     ]
     assert len(settlements_of(settlings)) == 1
+    with world.evm.snapshot():
+        assert skipped(settle_batch(world, settlings[::-1])) == [(0, 0, "SeedPending")]
     assert skipped(settle_batch(world, settlings)) == [(0, 1, "SeedPending")]
     world.set_seed(second, drawn=True)
     assert skipped(settle_batch(world, settlings[1:])) == [(0, 0, "DealDrawn")]
@@ -364,6 +372,17 @@ def test_settle__nothing__does_nothing(world: World) -> None:
     receipt = world.core.settle(Settlement(deal.shared, ()))
     assert not receipt.logs
     world.core.settleBatch([])
+
+
+def test_settle__nothing__writes_nothing(world: World) -> None:
+    """inv:I32: not even the amounts that stand there, so that a static call may do it; one that settles a deal may not."""
+    deal, _ = world.open()
+    result = world.submit(deal)
+    (paying,) = settlements_of([Settling(deal, result, Agreement.WAIVER, world.waiver(deal, result))])
+    wallet = world.evm.deploy("Reentrant1271")
+    for settlement, works in ((paying._replace(items=()), True), (paying, False)):
+        wallet.arm(world.core, world.core.calldata("settle", settlement))
+        assert (wallet.isValidSignature(bytes(32), b"") != bytes(4)) is works
 
 
 def test_settle__deals_that_differ_in_a_shared_word__cannot_ride_together(world: World) -> None:

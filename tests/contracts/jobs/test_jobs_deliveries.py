@@ -278,6 +278,16 @@ def test_deliver_unopened__of_a_cancelled_offer__says_so_at_once(desk: Requests,
     assert desk.state(request) == (DELIVERED, JobOutcome.CANCELLED)
 
 
+def test_deliver_unopened__of_an_offer_at_the_floor__is_refused_since_it_can_still_open(desk: Requests) -> None:
+    """beh:F5 beh:F6: a floor cancels what is below it, and not the offer that stands on it."""
+    world = desk.world
+    request = desk.ask_raw(nonce=5)
+    nonce, expiry = request.terms.nonce, request.terms.expiry
+    desk.hostile.execute(world.core, world.core.calldata("cancelBelow", desk.hostile, [world.token], nonce, 0))
+    with expect_revert("RequestStillOpen", requestId=request.id, expiry=expiry, time=world.evm.timestamp):
+        unopened(desk, request)
+
+
 def test_deliver_unopened__while_a_deal_is_open__is_refused_even_when_cancelled_and_expired(desk: Requests) -> None:
     """A used nonce: the deal's end is the outcome."""
     world, request = desk.world, desk.ask()

@@ -143,7 +143,8 @@ def test_request__until_it_is_matched__locks_nothing_and_its_money_can_go(desk: 
 
 def test_request__once_opened_by_anyone__charges_the_client_what_the_quote_said(desk: Requests) -> None:
     """beh:F3: only the requester's ledger balance, and the exact amount is a view."""
-    for pool, solver, fee in ((UNVERIFIED, NOBODY, 0), (desk.world.pool, desk.world.solver.address, 100)):
+    named = desk.world.solver.address
+    for pool, solver, fee in ((UNVERIFIED, NOBODY, 0), (UNVERIFIED, NOBODY, 100), (desk.world.pool, named, 100)):
         scene = replace(desk, pool=pool)
         request = scene.ask(solver=solver, solver_fee_bps=fee)
         quoted = desk.jobs.quote(request.terms, desk.world.module, pool, COIN, COIN // 100)
