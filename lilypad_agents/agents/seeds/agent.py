@@ -75,7 +75,8 @@ class SeedAgent:
         if self.config.leave and self.decision.idle and caught_up:
             self.context.log("seeds_left", period=self.view.rounds.period_at(self.view.time), free=self.view.free)
             self.finish()
-        self._head, self._finished_look = observation.head.hash, True
+        # Where it leaves, what is under way ends by a receipt, after which no further block may come.
+        self._head, self._finished_look = observation.head.hash, not (self.config.leave and self.view.busy)
         return bool(self.decision.intents)
 
     def stop(self) -> None:

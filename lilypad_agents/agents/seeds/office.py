@@ -14,8 +14,9 @@ from lilypad_agents.agents.seeds.book import Book, Secrets, Unopened, cursor_of,
 from lilypad_agents.agents.seeds.decide import Action, SeedView
 from lilypad_agents.agents.seeds.run import book_of
 from lilypad_agents.agents.seeds.settings import SeedSettings
+from lilypad_agents.chain.abi import DecodedEvent
 from lilypad_agents.chain.clock import ChainMoment, read_moment
-from lilypad_agents.chain.contract import call_many
+from lilypad_agents.chain.contract import Contract, call_many
 from lilypad_agents.chain.database import Database
 from lilypad_agents.chain.deployments import AddressBook
 from lilypad_agents.chain.logs import LogCursor
@@ -27,6 +28,7 @@ from lilypad_agents.protocol.ids import Address, hex_of
 from lilypad_agents.protocol.units import Period
 
 MINED_S = 60.0
+_OVERLAP_BLOCKS = 64  # read again, for what a reorganisation may have changed since
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,22 @@ def read_standing(settings: SeedSettings) -> Standing:
         book = Book(source, account, Secrets(salts, addresses.chain_id, randomness, account))
         path = settings.data / "agent.sqlite"
         with closing(Database.open(path if path.exists() else None)) as database:
-            cursor = cursor_of(database, source, account, first_block(contracts))
-            while not path.exists() and not cursor.advance().caught_up:
-                pass
-            return _standing(book, cursor, OutboxStore(database), read_moment(rpc))
+            events = _events(cursor_of(database, source, account, first_block(contracts)), source, account)
+            return _standing(book, events, OutboxStore(database), read_moment(rpc))
 
 
-def _standing(book: Book, cursor: LogCursor, outbox: OutboxStore, head: ChainMoment) -> Standing:
-    view = book.look(head, Unopened.of(cursor.events()).periods)
+def _events(stored: LogCursor, source: Contract, account: Address) -> list[DecodedEvent]:
+    """What the agent has stored, and what came since: it may be behind, or may not run, and its database is its own."""
+    found, since = list(stored.events()), max(0, stored.reached + 1 - _OVERLAP_BLOCKS)
+    with closing(Database.open(None)) as database:
+        cursor = cursor_of(database, source, account, since)
+        while not cursor.advance().caught_up:
+            pass
+        return [*found, *cursor.events()]
+
+
+def _standing(book: Book, events: list[DecodedEvent], outbox: OutboxStore, head: ChainMoment) -> Standing:
+    view = book.look(head, Unopened.of(events).periods)
     over = [item for item in view.commitments if view.is_over(item.period)]
     opened = [item for item in view.commitments if not view.is_over(item.period)]
     shown = [Period(view.next - 2), Period(view.next - 1), view.next]
@@ -111,7 +121,7 @@ def _standing(book: Book, cursor: LogCursor, outbox: OutboxStore, head: ChainMom
         foreign=tuple(item.period for item in opened if not item.ours),
         seeds={period: SeedStatus(found[2 * at][0]) for at, period in enumerate(shown)},
         participants={period: (int(found[2 * at + 1][0]), int(found[2 * at + 1][1])) for at, period in enumerate(shown)},
-        revealed=frozenset(Period(int(event.args["period"])) for event in cursor.events("Revealed")),
+        revealed=frozenset(Period(int(event.args["period"])) for event in events if event.name == "Revealed"),
         gas_wei=gas_wei,
         transactions=transactions,
     )
