@@ -76,8 +76,9 @@ class SeedAgent:
             self.context.log("seeds_left", period=self.view.rounds.period_at(self.view.time), free=self.view.free)
             self.finish()
         # Where it leaves, what is under way ends by a receipt, after which no further block may come.
-        self._head, self._finished_look = observation.head.hash, not (self.config.leave and self.view.busy)
-        return bool(self.decision.intents)
+        self._finished_look = caught_up and not (self.config.leave and self.view.busy)
+        self._head = observation.head.hash
+        return bool(self.decision.intents) or not caught_up
 
     def stop(self) -> None:
         """Nothing runs beside the loop; what is open is revealed by the next life."""

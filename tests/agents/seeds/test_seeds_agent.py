@@ -11,11 +11,14 @@ from collections.abc import Iterator
 import pytest
 
 from lilypad_agents.agents.runtime.context import AgentContext
-from lilypad_agents.agents.seeds.agent import key_of
+from lilypad_agents.agents.runtime.loop import Observation
+from lilypad_agents.agents.seeds.agent import SeedAgent, key_of
+from lilypad_agents.agents.seeds.book import Unopened
 from lilypad_agents.agents.seeds.decide import Action
 from lilypad_agents.agents.seeds.errors import NoCommitReveal
 from lilypad_agents.agents.seeds.run import assemble, run
 from lilypad_agents.agents.seeds.settings import SeedSettings
+from lilypad_agents.chain.clock import read_moment
 from lilypad_agents.chain.crash import CrashPlan
 from lilypad_agents.chain.outbox import Failed
 from tests.agents.seeds.circle import BOND, EXPIRED, KNOWN, PENDING, Circle, Participant
@@ -72,6 +75,9 @@ def test_participants__over_several_periods__make_each_seed_known_and_get_their_
         seeds.add(seed)
     assert len(seeds) == 3
     assert [circle.free(member) for member in members] == [BOND] * 3
+    stored = members[0].context.database  # type: ignore[union-attr]
+    (row,) = stored.query("SELECT deadline FROM outbox_action WHERE key = ?", (f"reveal:{first + 1}",))
+    assert row["deadline"] == circle.rounds.reveal_end(first + 1), "close to it the outbox bids more"
     reveals = [len([line for line in member.lines.named("action_queued") if line["action"] == "reveal"]) for member in members]
     assert reveals == [3, 3, 3]
     assert not any(member.lines.named("action_failed") for member in members)
@@ -147,6 +153,47 @@ def test_participant__everything_but_the_key_is_lost__still_reveals(circle: Circ
     assert not ann.agent.decision.foreign  # type: ignore[union-attr]
 
 
+def test_reveal__events_not_read_yet__does_not_wait_for_them(circle: Circle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """flt:F24 What is open is asked of the contract; only to leave it has to know all that there is."""
+    ann = circle.participant()
+    period = circle.period + 1
+    circle.until(lambda: circle.committed(period, ann))
+    ann.end()
+    shutil.rmtree(ann.folder)
+
+    def far_behind(agent: SeedAgent, observation: Observation) -> bool:
+        agent._unopened = Unopened(set())
+        return False
+
+    monkeypatch.setattr(SeedAgent, "_follow", far_behind)
+    circle.start(ann, leave=True)
+    circle.to(circle.rounds.reveal_start(period))
+    circle.until(lambda: circle.counts(period) == (1, 1))
+    circle.turn(3)
+    assert ann.agent.decision.idle and not ann.loop.stopping  # type: ignore[union-attr]
+    monkeypatch.undo()
+    circle.turn(2)
+    assert ann.loop.stopping  # type: ignore[union-attr]
+
+
+def test_commitment__lost_in_a_reorganisation__is_sent_again_as_it_was(circle: Circle) -> None:
+    """flt:F15 The same bytes, so no second secret for the period."""
+    ann = circle.participant()
+    period, rpc = circle.period + 1, circle.network.rpc
+    circle.until(lambda: circle.committed(period, ann))
+    circle.turn(2)
+    before = bytes(circle.source.call("commitmentOf", period, ann.account))
+    head = read_moment(rpc)
+    mined = ann.context.outbox.status(key_of(Action.COMMIT, period)).receipt.block.number  # type: ignore[union-attr, arg-type]
+    rpc.request("anvil_reorg", head.number - mined + 1, [])
+    assert not circle.committed(period, ann)
+    circle.until(lambda: circle.committed(period, ann))
+    assert bytes(circle.source.call("commitmentOf", period, ann.account)) == before
+    circle.to(circle.rounds.reveal_start(period))
+    circle.until(lambda: circle.counts(period) == (1, 1))
+    assert circle.free(ann) + BOND * circle.committed(period + 1, ann) <= 2 * BOND
+
+
 def test_participant__opened_on_a_second_machine_with_the_same_key__nothing_goes_twice(circle: Circle) -> None:
     """Locks do not reach other machines; both make the same commitment, and one of them is told that it is there."""
     ann = circle.participant()
@@ -164,7 +211,7 @@ def test_participant__opened_on_a_second_machine_with_the_same_key__nothing_goes
 
 
 def test_commit__account_without_coin__says_what_is_missing_until_it_comes(circle: Circle) -> None:
-    """flt:F31 A commitment whose reveal cannot be paid would throw the bond away."""
+    """flt:F23 A commitment whose reveal cannot be paid would throw the bond away."""
     ann = circle.participant(coin=BOND)  # the bond and nothing for gas
     period = circle.period + 1
     circle.turn(3)
@@ -181,12 +228,11 @@ def test_commit__account_without_coin__says_what_is_missing_until_it_comes(circl
 
 
 def test_commit__coin_gone_after_the_decision__does_not_keep_it_from_revealing(circle: Circle) -> None:
-    """A queued commitment that lacks coin holds everything behind it back, so it is taken back."""
+    """flt:F23 A queued commitment that lacks coin holds everything behind it back, so it is taken back."""
     ann = circle.participant()
     period = circle.period + 1
     circle.until(lambda: circle.committed(period, ann))
     circle.to(circle.rounds.start(period))
-    ann.loop.context.cursor.advance()  # type: ignore[union-attr]
     circle.network.rpc.request("anvil_setBalance", ann.account, hex(BOND // 2))
     outbox, source = ann.context.outbox, circle.source  # type: ignore[union-attr]
     outbox.submit(  # as one that was decided when there was more
