@@ -87,12 +87,14 @@ class SeedAgent:
 
     def _follow(self, observation: Observation) -> bool:
         """Reads own events up to the head; whether there are no more."""
+        known, self._unopened = self._unopened, None  # made anew where reading ends in an error: it may have stored some
         advance = self.cursor.advance(observation.head)
-        if self._unopened is None or advance.reorganisation is not None:
-            self._unopened = Unopened.of(self.cursor.events())
+        if known is None or advance.reorganisation is not None:
+            known = Unopened.of(self.cursor.events())
             self._lost.clear()
         else:
-            self._unopened.take(advance.new_logs)
+            known.take(advance.new_logs)
+        self._unopened = known
         return advance.caught_up
 
     def _known(self) -> set[Period]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lilypad_agents.agents.runtime.context import AgentContext
-from lilypad_agents.agents.runtime.loop import AgentLoop
+from lilypad_agents.agents.runtime.loop import AgentLoop, Observation
 from lilypad_agents.agents.seeds.agent import SeedAgent
 from lilypad_agents.agents.seeds.book import read_rounds
 from lilypad_agents.agents.seeds.run import assemble
@@ -106,6 +106,13 @@ class Circle:
             for member in self.members:
                 if member.loop is not None:
                     member.loop.cycle()
+
+    def decide_only(self, member: Participant) -> None:
+        """What the loop would show the agent, without the step of the outbox that follows."""
+        assert member.context is not None and member.agent is not None
+        advance = member.context.cursor.advance()
+        member.context.head = advance.head
+        member.agent.cycle(Observation(advance, advance.head, (), True))
 
     def until(self, condition: Callable[[], bool], seconds: float = 15.0) -> None:
         end = time.monotonic() + seconds

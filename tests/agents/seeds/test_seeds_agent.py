@@ -237,7 +237,7 @@ def test_commit__coin_gone_after_the_decision__does_not_keep_it_from_revealing(c
     outbox, source = ann.context.outbox, circle.source  # type: ignore[union-attr]
     outbox.submit(  # as one that was decided when there was more
         key_of(Action.COMMIT, period + 1), source.address, source.encode("commit", period + 1, b"\1" * 32), BOND,  # type: ignore[arg-type]
-        deadline=circle.rounds.start(period + 1) - 1,
+        deadline=circle.rounds.reveal_end(period) - 1,  # where reveals outlast a period: it is dearer and comes first
     )  # fmt: skip
     outbox.pump()
     circle.to(circle.rounds.reveal_start(period))
@@ -327,6 +327,18 @@ def test_leave__with_a_bond_open__ends_well_once_it_is_back(circle: Circle) -> N
     assert run(circle.options(ann, leave=True), signals=False) == 0
     assert not circle.committed(period + 1, ann)
     assert circle.free(ann) == BOND
+
+
+def test_leave__with_a_commitment_that_never_left__takes_it_back(circle: Circle) -> None:
+    """flt:F1 It was decided before the last life ended, and would have to be revealed."""
+    ann = circle.participant()
+    circle.decide_only(ann)
+    assert ann.lines.named("action_queued")
+    ann.end()
+    circle.start(ann, leave=True)
+    circle.turn(3)
+    assert ann.loop.stopping  # type: ignore[union-attr]
+    assert not circle.committed(circle.period + 1, ann)
 
 
 # ---- secrets

@@ -124,22 +124,12 @@ def test_withdraw__with_a_commitment_that_never_left__takes_it_back(circle: Circ
     """What an agent queued before it died must not leave by a command, after which nobody would reveal it."""
     ann = circle.participant()
     circle.network.sender(ann.index).send(circle.source.address, circle.source.encode("deposit"), 2 * BOND)
-    ann.loop.context.cursor.advance()  # type: ignore[union-attr]
-    ann.agent.cycle(observation(circle, ann))  # type: ignore[union-attr]
+    circle.decide_only(ann)
     assert ann.lines.named("action_queued"), "it has decided to commit"
     ann.end()
     done = command(settings_file(circle, ann), "withdraw", "--all")
     assert (done["withdrawn"], done["open"]) == (str(2 * BOND), [])
     assert not circle.committed(circle.period + 1, ann)
-
-
-def observation(circle: Circle, member: Participant) -> Any:
-    """What the loop would show its agent, without the step of the outbox that follows."""
-    from lilypad_agents.agents.runtime.loop import Observation
-
-    advance = member.context.cursor.advance()  # type: ignore[union-attr]
-    member.context.head = advance.head  # type: ignore[union-attr]
-    return Observation(advance, advance.head, (), True)
 
 
 def test_status__with_bonds_lost_open_and_by_hand__names_each(circle: Circle) -> None:
