@@ -233,7 +233,7 @@ def test_commit__coin_gone_after_the_decision__does_not_keep_it_from_revealing(c
     period = circle.period + 1
     circle.until(lambda: circle.committed(period, ann))
     circle.to(circle.rounds.start(period))
-    circle.network.rpc.request("anvil_setBalance", ann.account, hex(BOND // 2))
+    circle.network.rpc.request("anvil_setBalance", ann.account, hex(BOND + 1_000))  # the value, and no gas
     outbox, source = ann.context.outbox, circle.source  # type: ignore[union-attr]
     outbox.submit(  # as one that was decided when there was more
         key_of(Action.COMMIT, period + 1), source.address, source.encode("commit", period + 1, b"\1" * 32), BOND,  # type: ignore[arg-type]
