@@ -35,9 +35,8 @@ _OVERLAP_BLOCKS = 64  # read again, for what a reorganisation may have changed s
 class Standing:
     """Where an account stands. `open`, `back` and `lost`: periods whose bond is locked, can be reclaimed, is gone.
 
-    `seeds`: status of the seeds of the period
-    before, the present and the next one, `participants`: their commitments and how many are revealed. `revealed`: by this account. `gas_wei`, `transactions`: of those that the
-    data folder still knows.
+    `seeds`: status of the seeds of the period before, the present and the next one, `participants`: their commitments and
+    how many are revealed. `revealed`: by this account. `gas_wei`, `transactions`: of those that the data folder still knows.
     """
 
     account: Address
