@@ -454,6 +454,12 @@ class LogCursor:
                 return
             place = (rows[-1]["block_number"], rows[-1]["log_index"])
 
+    @property
+    def reached(self) -> int:
+        """The block up to which events are stored; the one before the first where none was read yet."""
+        rows = self._database.query("SELECT number FROM chain_cursor WHERE name = ?", (self._name,))
+        return int(rows[0]["number"]) if rows else self._start - 1
+
     def events_after(self, sequence: int, limit: int = 1_000) -> list[tuple[int, DecodedEvent]]:
         """Stored events in the order of their storing, with their sequence numbers, for readers that keep their own place.
 

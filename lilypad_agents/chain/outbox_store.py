@@ -303,6 +303,12 @@ class OutboxStore:
         """Closes an action that was not sent."""
         self._update(action, state=State.FAILED.value, error=json.dumps(error))
 
+    def costs(self) -> tuple[int, int]:
+        """Wei for gas, and number, of the mined transactions that are not forgotten yet."""
+        rows = self._database.query("SELECT receipt FROM outbox_action WHERE receipt IS NOT NULL")
+        found = [Receipt.parse(json.loads(row["receipt"])) for row in rows]
+        return sum(item.gas_used * item.effective_gas_price for item in found), len(found)
+
     def delete(self, action: Action) -> None:
         with self.transaction() as sql:
             sql.execute("DELETE FROM outbox_action WHERE id = ?", (action.id,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -71,6 +72,26 @@ def agent_request(settings: AgentSettings, path: str) -> Any:
             f"No agent of these settings runs: nothing answers for {settings.data} ({error}).",
             hint="Start it first, or name its settings with --config.",
         ) from error
+
+
+@dataclass(frozen=True)
+class RunningHealth:
+    """What a running agent says of itself; `reasons`: why it is not ready."""
+
+    running: bool
+    ready: bool
+    reasons: list[str]
+    metrics: dict[str, float]
+
+
+def running_health(settings: AgentSettings) -> RunningHealth:
+    """Of the agent of these settings, which need not run."""
+    try:
+        found = json.loads(agent_request(settings, "/readyz"))
+        metrics = parse_metrics(agent_request(settings, "/metrics"))
+    except ConfigurationError:
+        return RunningHealth(False, False, ["it does not run"], {})
+    return RunningHealth(True, bool(found["ready"]), [str(reason) for reason in found["reasons"].values()], metrics)
 
 
 def show_status(out: Output, settings: AgentSettings) -> None:

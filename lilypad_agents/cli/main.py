@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "devnet": ("devnet", "devnet", "Start, stop and inspect a network on this machine."),
     "provider": ("provider", "provider", "Run jobs for others on this machine, and be paid."),
     "mediator": ("mediator", "mediator", "Judge disputes for others, and be paid for it."),
+    "seeds": ("seeds", "seeds", "Make the seeds of a rollup's deployment together with others."),
     "solver": ("solver", "solver", "Match offers and relay content."),
 }
 # What earlier generations called it. The old word works and says what it is called now.

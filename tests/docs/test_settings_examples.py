@@ -11,6 +11,7 @@ from lilypad_agents.agents.creator.settings import CreatorSettings
 from lilypad_agents.agents.mediator.settings import MediatorSettings
 from lilypad_agents.agents.provider.config import ProviderSettings
 from lilypad_agents.agents.runtime.settings import AgentSettings
+from lilypad_agents.agents.seeds.settings import SeedSettings
 from lilypad_agents.agents.solver.settings import SolverSettings
 from tests.docs.markdown import DOCS, blocks, section, table
 from tests.docs.test_error_pages import CLASSES
@@ -31,9 +32,16 @@ def test_load_settings__example_of_a_page__has_only_known_names_and_valid_values
     assert all(origin.startswith("file ") for origin in map(loaded.origin, ("rpc", "address_book", "keystore", "password_file")))
 
 
-@pytest.mark.parametrize(("page", "kind"), [("provider.md", ProviderSettings), ("mediator.md", MediatorSettings)])
-def test_read_settings_table__of_a_page__names_settings_with_their_defaults(page: str, kind: type[AgentSettings]) -> None:
-    rows = table(section((DOCS / page).read_text(encoding="utf-8"), "## Settings"))
+TABLES = [("provider.md", "## Settings", ProviderSettings), ("mediator.md", "## Settings", MediatorSettings),
+          ("operator.md", "## Make seeds together", SeedSettings)]
+
+
+@pytest.mark.parametrize(("page", "heading", "kind"), TABLES, ids=[page for page, _, _ in TABLES])
+def test_read_settings_table__of_a_page__names_settings_with_their_defaults(
+    page: str, heading: str, kind: type[AgentSettings]
+) -> None:
+    rows = table(section((DOCS / page).read_text(encoding="utf-8"), heading))
+    assert rows
     fields = kind.model_fields
     for row in rows:
         for name in row["setting"].split("`, `"):

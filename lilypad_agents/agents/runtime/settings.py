@@ -25,7 +25,7 @@ from lilypad_agents.agents.runtime.errors import SettingInvalid, SettingsUnreada
 from lilypad_agents.protocol.errors import FieldInvalid
 from lilypad_agents.protocol.terms import PoolTerms
 
-ROLES = ("creator", "provider", "solver", "mediator", "directory")
+ROLES = ("creator", "provider", "solver", "mediator", "seeds", "directory")
 PREFIX = "LILYPAD_"
 NOT_SETTINGS = frozenset({"LILYPAD_CONFIG", "LILYPAD_PASSWORD_FILE"})  # that the command line reads for itself
 DEFAULT = "default"

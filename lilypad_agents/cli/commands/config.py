@@ -11,7 +11,7 @@ from lilypad_agents.cli.options import connection_options
 from lilypad_agents.cli.output import Output, table
 from lilypad_agents.cli.settings import Choice, environment, settings_file
 
-_ROLES = ("creator", "provider", "solver", "mediator")
+_ROLES = ("creator", "provider", "solver", "mediator", "seeds")
 
 
 @click.group()
@@ -51,6 +51,8 @@ def _settings(role: str, choice: Choice) -> Any:
         from lilypad_agents.agents.provider.config import ProviderSettings as kind
     elif role == "mediator":
         from lilypad_agents.agents.mediator.settings import MediatorSettings as kind
+    elif role == "seeds":
+        from lilypad_agents.agents.seeds.settings import SeedSettings as kind
     elif role == "solver":
         from lilypad_agents.agents.solver.settings import SolverSettings as kind
     else:

@@ -64,7 +64,7 @@ def test_help__every_command__has_json_debug_and_examples(path: tuple[str, ...],
     assert command.help
     assert "lilypad " + " ".join(path) in (command.epilog or ""), "no example"
     schema = resources.files("lilypad_agents.cli.schemas") / f"{'-'.join(path)}.json"
-    assert schema.is_file() or path in (("provider", "start"), ("solver", "start"), ("mediator", "start"))
+    assert schema.is_file() or path in (("provider", "start"), ("solver", "start"), ("mediator", "start"), ("seeds", "start"))
 
 
 @pytest.mark.parametrize(("path", "command"), ALL, ids=[" ".join(path) for path, _ in ALL])
