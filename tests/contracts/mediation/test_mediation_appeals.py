@@ -263,6 +263,23 @@ def test_appeal__that_brings_more_than_the_collateral_can_bear__is_paid_as_far_a
     assert court.world.locked(court.world.provider) == 0 and court.credit() == 0
 
 
+def test_claim__after_an_audit_that_the_collateral_has_paid__leaves_four_fees_less(court: Court) -> None:
+    """inv:I44 inv:T51: the provider that let a seed get lost has paid the audit out of the same collateral: one part is left."""
+    job = {"audit_bps": 10_000, "collateral_bps": 74_000}
+    case = court.audited(lost_seed=True, job=job, resource={"price": 9 * COIN // 10}).seat().vote(RIGHT)
+    deal, fee, keepers = case.deal, case.deal.seat_fee, case.deal.seat_fee // 50
+    assert deal.collateral == deal.value + premium_of(deal) + 4 * fee + keepers
+    case.appeal(court.rich("first"))
+    case.seat().vote(RIGHT, RIGHT, RIGHT)
+    payer = court.rich("payer")
+    case.appeal(payer)
+    case.seat().vote(*[UNAVAILABLE] * 7)
+    _, division = case.execute()
+    assert (case.status, division.claim) == (Status.MEDIATION_REJECTED, keepers)
+    assert _received(case, payer) == 7 * fee - 4 * keepers + keepers, "of four seats and three unused fees, and the claim"
+    assert court.world.locked(court.world.provider) == 0
+
+
 def test_claim__beside_a_premium_that_does_not_come_out_even__leaves_the_rounded_unit(court: Court) -> None:
     """inv:I44: of the premium one part in 100,000 of a unit is left over; it is rounded up, or the core would refuse the claim."""
     job = {"audit_bps": 9_999, "collateral_bps": 112_000}

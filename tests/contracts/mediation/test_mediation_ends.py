@@ -33,16 +33,31 @@ def _last_call(case: Case) -> int:
 
 
 def test_execute__of_a_first_round_that_nobody_drew__returns_the_fees_and_leaves_the_queue(court: Court) -> None:
-    """beh:E3 beh:A4: the pool must not seat a round of a dispute that is over."""
+    """beh:E3 beh:A4: the pool must not seat a round of a dispute that is over, and seats the one in front of it."""
+    court.challenged().queue()
     case = court.challenged()
-    ticket = case.queue().events("RoundQueued")[0]["ticket"]
+    case.queue()
     case.pass_last_call()
     before = court.world.free(court.world.challenger)
     receipt, division = case.execute()
     assert case.status == Status.NO_FAULT
     assert court.world.free(court.world.challenger) - before == 3 * case.deal.seat_fee
     assert division.payments == ((court.world.challenger.address, 3 * case.deal.seat_fee),)
-    assert _left_the_queue(receipt) == [ticket]
+    assert _left_the_queue(receipt) == [1]
+
+
+def test_execute__of_a_delivery_challenge_that_nobody_brought__leaves_the_result_open_to_dispute(court: Court) -> None:
+    """beh:E3: the second dispute is not taken for the first one, which has no rounds; a round of another deal still waits."""
+    court.challenged().queue()
+    case = court.delivery_challenged()
+    case.pass_last_call()
+    receipt, _ = case.execute()
+    assert _left_the_queue(receipt) == []
+    assert (case.status, case.word.phase, case.word.number) == (Status.RESULTS_SUBMITTED, Phase.EXECUTED, 5)
+    case.beginner = court.world.challenger
+    court.world.resolver.challenge(case.deal.words, sender=case.beginner)
+    case.queue()
+    assert (case.word.phase, case.word.number) == (Phase.QUEUED, 1)
 
 
 def test_execute__of_an_appeal_that_waits_for_other_seats__leaves_nothing_behind(court: Court) -> None:
@@ -58,7 +73,8 @@ def test_execute__of_an_appeal_that_waits_for_other_seats__leaves_nothing_behind
     case.pass_last_call()
     receipt, _ = case.execute()
     assert _left_the_queue(receipt) == [ticket]
-    assert (case.word.phase, case.word.number, case.word.facts, case.word.redrawn) == (Phase.EXECUTED, 2, 0, False)
+    word = case.word
+    assert (word.phase, word.number, word.deadline, word.facts, word.redrawn) == (Phase.EXECUTED, 2, 0, 0, False)
     assert court.mediation.disputeStateOf(case.deal_id)[1:] == (0, 0)
 
 
@@ -121,3 +137,15 @@ def test_audit__appealed_into_no_fault__returns_what_it_did_not_need_to_the_fund
     assert case.status == Status.NO_FAULT
     assert court.world.free(court.evm.account("payer")) == before
     assert (division.to_fund, division.lost, division.claim) == (3 * fee, 0, 0)
+
+
+def test_audit__in_whose_appeal_the_provider_opens_after_all__pays_the_lone_seat_that_had_its_digest(court: Court) -> None:
+    """beh:D8 beh:D16: nobody could tell the lone seat that its digest was the provider's; it agrees with what stands."""
+    case = court.audited().seat().vote(RIGHT, opens=False)
+    (alone,) = case.seating.accounts
+    case.appeal(court.rich("payer"))
+    case.seat().vote(RIGHT, RIGHT, RIGHT)
+    _, division = case.execute()
+    fee = case.deal.seat_fee - case.deal.seat_fee // 50
+    assert (case.status, division.lost) == (Status.MEDIATION_ACCEPTED, 0)
+    assert division.payments[:4] == tuple((account, fee) for account in (alone, *case.seating.accounts))
