@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -260,6 +261,37 @@ def test_appeal__that_brings_more_than_the_collateral_can_bear__is_paid_as_far_a
     assert case.status == Status.MEDIATION_REJECTED
     assert division.claim == 4 * deal.seat_fee < 10 * deal.seat_fee
     assert court.world.locked(court.world.provider) == 0 and court.credit() == 0
+
+
+def test_claim__after_an_audit_that_the_collateral_has_paid__leaves_four_fees_less(court: Court) -> None:
+    """inv:I44 inv:T51: the provider that let a seed get lost has paid the audit out of the same collateral: one part is left."""
+    job = {"audit_bps": 10_000, "collateral_bps": 74_000}
+    case = court.audited(lost_seed=True, job=job, resource={"price": 9 * COIN // 10}).seat().vote(RIGHT)
+    deal, fee, keepers = case.deal, case.deal.seat_fee, case.deal.seat_fee // 50
+    assert deal.collateral == deal.value + premium_of(deal) + 4 * fee + keepers
+    case.appeal(court.rich("first"))
+    case.seat().vote(RIGHT, RIGHT, RIGHT)
+    payer = court.rich("payer")
+    case.appeal(payer)
+    case.seat().vote(*[UNAVAILABLE] * 7)
+    _, division = case.execute()
+    assert (case.status, division.claim) == (Status.MEDIATION_REJECTED, keepers)
+    assert _received(case, payer) == 7 * fee - 4 * keepers + keepers, "of four seats and three unused fees, and the claim"
+    assert court.world.locked(court.world.provider) == 0
+
+
+def test_claim__beside_a_premium_that_does_not_come_out_even__leaves_the_rounded_unit(court: Court) -> None:
+    """inv:I44: of the premium one part in 100,000 of a unit is left over; it is rounded up, or the core would refuse the claim."""
+    job = {"audit_bps": 9_999, "collateral_bps": 112_000}
+    module = replace(court.world.module, min_seat_fee=2 * COIN + pow(9_999 * 11, -1, 100_000))
+    case = court.challenged(job=job, resource={"price": 9 * COIN // 10}, module=module).seat().vote(RIGHT, RIGHT, RIGHT)
+    deal = case.deal
+    assert deal.seat_fee * deal.audit_bps * 11 % 100_000 == 1
+    case.appeal(court.rich("payer"))
+    case.seat().vote(*[UNSERVED] * 7)
+    _, division = case.execute()
+    assert case.status == Status.MEDIATION_REJECTED
+    assert division.claim == deal.collateral - deal.value - (deal.seat_fee * deal.audit_bps * 11 // 100_000 + 1)
 
 
 def test_appeal__in_which_the_provider_opens_after_all__pays_those_who_had_found_its_digest_before(court: Court) -> None:

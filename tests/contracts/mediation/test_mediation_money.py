@@ -442,7 +442,8 @@ def test_unwind__of_a_drawn_round__ends_the_locks(court: Court) -> None:
     case.pass_mediation()
     court.world.resolver.timeoutMediation(case.deal.words, sender=court.world.keeper)
     sheet = Sheet(case)
-    case.unwind()
+    receipt, _ = case.unwind()
+    assert receipt.event("DisputeUnwound") == {"dealId": case.deal_id, "keeper": court.world.keeper.address}
     assert sum(court.staking.stakeOf(court.pool.id, person)[3] for person in court.mediators) == 0
     fee, keepers = _parts(case)
     assert sheet.mediators == 2 * (fee - keepers)
@@ -451,6 +452,7 @@ def test_unwind__of_a_drawn_round__ends_the_locks(court: Court) -> None:
 
 
 def test_execute__needs_all_seatings_in_their_order(court: Court) -> None:
+    unseen = court.challenged()
     case = court.audited().seat()
     case.vote(WRONG)
     case.seat().vote(RIGHT, RIGHT, RIGHT)
@@ -461,4 +463,6 @@ def test_execute__needs_all_seatings_in_their_order(court: Court) -> None:
             court.mediation.execute(case.deal.words, court.pool, wrong, case.result)
     with expect_revert("SeatingMismatch", round=0):
         court.mediation.execute(case.deal.words, court.pool, given[::-1], case.result)
+    with expect_revert("SeatingsIncomplete", found=1, needed=0):
+        court.mediation.execute(unseen.deal.words, court.pool, given[:1], unseen.result)
     case.execute()

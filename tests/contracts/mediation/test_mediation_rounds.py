@@ -56,6 +56,11 @@ def test_constructor__refuses_a_last_call_outside_a_quarter_of_the_limit(court: 
         court.evm.deploy("LilypadMediation", court.world.core, court.staking, last_call)
 
 
+@pytest.mark.parametrize("last_call", [1, 150])
+def test_constructor__takes_a_last_call_up_to_a_quarter_of_the_limit(court: Court, last_call: int) -> None:
+    assert court.evm.deploy("LilypadMediation", court.world.core, court.staking, last_call).lastCall() == last_call
+
+
 def test_constructor__refuses_stakes_in_another_core(court: Court) -> None:
     other = court.evm.deploy("Lilypad", court.world.parameters)
     staking = court.evm.deploy("LilypadStaking", other, UNBONDING)

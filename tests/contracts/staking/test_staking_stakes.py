@@ -68,9 +68,10 @@ def test_stake__without_tokens__refused(site: StakingSite, newcomer: Account) ->
 
 def test_stake__above_what_the_tree_can_weigh__refused(site: StakingSite, newcomer: Account) -> None:
     """2^63 whole seat stakes are the most of one pool."""
-    pool = replace(site.pool, seat_stake=1)
-    site.stake(newcomer, 2**63 - 1, pool)
-    with expect_revert("PoolFull", pool=pool.id, staked=2**63, most=2**63 - 1):
+    pool = replace(site.pool, seat_stake=2)
+    site.stake(newcomer, 2 * (2**63 - 1), pool)
+    site.stake(newcomer, 1, pool)
+    with expect_revert("PoolFull", pool=pool.id, staked=2**64, most=2 * (2**63 - 1)):
         site.stake(newcomer, 1, pool)
 
 
@@ -81,6 +82,7 @@ def test_stake__first__becomes_ledger_credit_and_weight(site: StakingSite, newco
     assert receipt.event("Staked") == {"pool": site.pool.id, "account": newcomer.address, "amount": 350 * COIN}
     applied = receipt.event("WeightApplied")
     assert (applied["account"], applied["leaf"], applied["weight"]) == (newcomer.address, 4, 3)
+    assert receipt.events("Approval") == [], "the core may take since the first stake of this token"
     assert site.free(site.staking) - before == 350 * COIN
     assert site.world.token.balanceOf(site.staking) == 0
     assert site.stake_of(newcomer) == (350 * COIN, 0, 0, 0)
