@@ -70,7 +70,7 @@ def soak(folder: Path, minutes: float, seed: int, rate: float, judge_s: tuple[in
         settings = settings.model_copy(update={"results": folder / "results"})
         pause_s = len(MORE_CREATORS) / rate
         customers = [Customer(settings, index, seed, pause_s, tally, texts, judge_s) for index in MORE_CREATORS]
-        chaos, scales = Chaos(network, seed, seconds / 2), Scales(network.pids)
+        chaos, scales = Chaos(network, seed, seconds / 3), Scales(network.pids)
         began = time.monotonic()
         for thread in (watch, scales, *customers, chaos):
             thread.start()

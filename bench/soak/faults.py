@@ -1,7 +1,7 @@
 """What happens to the agents of a soak: kills, frozen processes, a chain that answers badly or not at all.
 
-One fault at a time to one agent (or to the chain, which all of them feel), each for some seconds, then a pause. In the second
-half only `RESTLESS` agents are killed, so that the memory of the others can be followed over a long life.
+One fault at a time to one agent (or to the chain, which all of them feel), each for some seconds, then a pause. After a third
+of the time only `RESTLESS` agents are killed, so that the memory of the others can be followed over a long life.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ class Report:
 class Chaos(threading.Thread):
     """Makes faults until it is told to stop, and mends each of them."""
 
-    def __init__(self, network: SoakNetwork, seed: int, half_s: float) -> None:
+    def __init__(self, network: SoakNetwork, seed: int, kill_all_s: float) -> None:
         super().__init__(daemon=True, name="chaos")
         self.report = Report()
         self._network = network
         self._random = random.Random(f"{seed} faults")
-        self._half = time.monotonic() + half_s
+        self._spare_from = time.monotonic() + kill_all_s
         self._stopping = threading.Event()
         self._down: set[str] = set()  # agents that did not come up again
 
@@ -79,7 +79,7 @@ class Chaos(threading.Thread):
         self.report.agents[agent] += 1
 
     def _kill(self) -> None:
-        victims = self._network.agents if time.monotonic() < self._half else RESTLESS
+        victims = self._network.agents if time.monotonic() < self._spare_from else RESTLESS
         name = self._random.choice([name for name in victims if name not in self._down] or victims)
         self._note("kill -9 and restart", name)
         self._network.kill(name)

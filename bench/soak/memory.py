@@ -15,7 +15,7 @@ from typing import Any
 
 KIB = 1024
 PAUSE_S = 10.0
-WARM_UP_S = 600.0  # of a process: its caches fill in its first minutes, and what it keeps for ten minutes (nonces) is there
+WARM_UP_S = 900.0  # of a process: its caches and Python's arenas fill, and what it keeps for ten minutes (nonces) is there
 _LEAST_SAMPLES = 12
 
 
