@@ -65,7 +65,8 @@ def test_claim__five_levels_of_forks__splits_exactly(market: Market) -> None:
     receipt = market.claim(line)
     assert sum(expected) == royalty and len(expected) == 6
     assert [market.free(account) for account in authors(market, line)] == expected
-    assert [event["amount"] for event in receipt.events("RoyaltyPaid")] == expected
+    names = [market.modules.nameIdOf(author, f"level-{5 - level}") for level, author in enumerate(authors(market, line))]
+    assert [(event["name"], event["amount"]) for event in receipt.events("RoyaltyPaid")] == list(zip(names, expected))
     assert market.free(market.modules.address) == 0
 
 
