@@ -254,8 +254,10 @@ class MediatorAgent:
     ) -> SeatView:  # fmt: skip
         found = self._commitments.get((dispute.deal_id, seat))
         matches = None
-        if vote is not None and found is not None:
-            matches = found == vote_commitment(dispute.deal_id, dispute.round, self.account, vote.vote, vote.salt)
+        if found is not None:
+            matches = vote is not None and found == vote_commitment(
+                dispute.deal_id, dispute.round, self.account, vote.vote, vote.salt
+            )
         state = dispute.seats[seat] if seat < len(dispute.seats) else SeatState.SILENT
         actions = {
             action

@@ -300,7 +300,7 @@ def _step(
 
 def _recover(dispute: DisputeView) -> Iterator[Intent]:
     """Something of ours is committed that our vote does not open: the vote is found again, by a re-run where it needs one."""
-    lost = [seat for seat in dispute.seats if seat.state is SeatState.COMMITTED and not seat.matches]
+    lost = [seat for seat in dispute.seats if seat.state is SeatState.COMMITTED and seat.matches is False]
     if lost and dispute.recoverable:
         yield Intent(Action.RECOVER, dispute.deadline, dispute.id)
         if not dispute.delivery and dispute.work.word is None:

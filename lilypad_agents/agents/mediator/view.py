@@ -91,7 +91,7 @@ class Data:
 
 @dataclass(frozen=True)
 class SeatView:
-    """One seat of ours in the round that stands. `matches`: the commitment on chain is that of our vote (None: no vote).
+    """One seat of ours in the round that stands. `matches`: the commitment on chain is that of our vote (None: the node did not tell it).
 
     `under_way`: actions of this seat whose transaction is not over.
     """

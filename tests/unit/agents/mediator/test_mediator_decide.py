@@ -164,6 +164,11 @@ def test_reveal__commitment_is_not_that_of_our_vote__is_found_again_first() -> N
     assert actions(reveal(seats=(lost,), recoverable=False)) == []
 
 
+def test_reveal__node_did_not_tell_what_is_committed__waits_and_does_not_call_the_vote_lost() -> None:
+    """flt:F26: a call that the node answered with an error is no commitment to something else."""
+    assert actions(reveal(seats=(replace(COMMITTED, matches=None),), work=known(OTHER))) == []
+
+
 def test_trouble__of_our_own__is_never_held_against_the_provider() -> None:
     """beh:D9 flt:F27 A full disk is no sign that nothing was served."""
     assert vote_of(dispute(work=Work(trouble=True)), NOW + 20) == CANNOT_RUN
