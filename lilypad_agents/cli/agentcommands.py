@@ -76,11 +76,11 @@ def agent_request(settings: AgentSettings, path: str) -> Any:
 
 @dataclass(frozen=True)
 class RunningHealth:
-    """What a running agent says of itself; `reasons`: why it is not ready."""
+    """What a running agent says of itself; `reasons`: why it is not ready, by name."""
 
     running: bool
     ready: bool
-    reasons: list[str]
+    reasons: Mapping[str, str]
     metrics: dict[str, float]
 
 
@@ -90,8 +90,8 @@ def running_health(settings: AgentSettings) -> RunningHealth:
         found = json.loads(agent_request(settings, "/readyz"))
         metrics = parse_metrics(agent_request(settings, "/metrics"))
     except ConfigurationError:
-        return RunningHealth(False, False, ["it does not run"], {})
-    return RunningHealth(True, bool(found["ready"]), [str(reason) for reason in found["reasons"].values()], metrics)
+        return RunningHealth(False, False, {"it does not run": "it does not run"}, {})
+    return RunningHealth(True, bool(found["ready"]), found["reasons"], metrics)
 
 
 def show_status(out: Output, settings: AgentSettings) -> None:

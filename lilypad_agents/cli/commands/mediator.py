@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lilypad_agents.cli.agentcommands import agent_options, agent_settings
+from lilypad_agents.cli.agentcommands import agent_options, agent_settings, running_health
 from lilypad_agents.cli.command import LilypadCommand
 from lilypad_agents.cli.output import Output, table, time_text
 
@@ -51,7 +51,8 @@ def status(out: Output, file: Path | None, flags: dict[str, Any]) -> None:
     from lilypad_agents.protocol.ids import Address
 
     settings = _settings(file, flags)
-    running, ready, reasons, metrics = _health(settings)
+    health = running_health(settings)
+    running, ready, reasons, metrics = health.running, health.ready, list(map(str, health.reasons)), health.metrics
     with open_office(settings) as office:
         token, account = office.token, office.account
         found = read_earnings(settings, {account, Address(office.key)})
@@ -72,20 +73,6 @@ def status(out: Output, file: Path | None, flags: dict[str, Any]) -> None:
         "earnings": found.as_dict(), "metrics": metrics,
     }  # fmt: skip
     out.finish(data, show, exit_code=0 if ready else 10)
-
-
-def _health(settings: MediatorSettings) -> tuple[bool, bool, list[str], dict[str, float]]:
-    """Whether the agent runs, whether it is ready, why not, and its counters."""
-    import json
-
-    from lilypad_agents.cli.agentcommands import agent_request, parse_metrics
-    from lilypad_agents.errors import ConfigurationError
-
-    try:
-        found = json.loads(agent_request(settings, "/readyz"))
-        return True, bool(found["ready"]), list(map(str, found["reasons"])), parse_metrics(agent_request(settings, "/metrics"))
-    except ConfigurationError:
-        return False, False, ["it does not run"], {}
 
 
 @mediator.command(cls=LilypadCommand, epilog="\b\nExamples:\n  lilypad mediator seats --config mediator.toml\n  lilypad mediator seats --all --json")

@@ -53,13 +53,14 @@ def status(out: Output, file: Path | None, flags: dict[str, Any]) -> None:
     settings = _settings(file, flags)
     found = read_standing(settings)
     health = running_health(settings)
+    reasons = list(map(str, health.reasons.values()))
     data = {
-        "running": health.running, "ready": health.ready, "reasons": health.reasons, "data": str(settings.data),
+        "running": health.running, "ready": health.ready, "reasons": reasons, "data": str(settings.data),
         **found.as_dict(), "metrics": health.metrics,
     }  # fmt: skip
 
     def show() -> None:
-        out.print("ready" if health.ready else f"not ready: {'; '.join(health.reasons)}" if health.running else "not running")
+        out.print("ready" if health.ready else f"not ready: {'; '.join(reasons)}" if health.running else "not running")
         _show(out, found)
 
     out.finish(data, show, exit_code=0 if health.ready else 10)
