@@ -216,14 +216,20 @@ def sent_are_stored(run: Run, scene: Scene) -> None:
         stored = {"0x" + bytes(raw).hex() for (raw,) in database.execute("SELECT raw FROM outbox_attempt")}
     finally:
         database.close()
-    strange = [raw for raw in sent if raw not in stored and not _is_final(scene, raw)]
-    run.expect(not strange, f"{len(strange)} transactions were sent that are not stored")
+    strange = [told for raw in sent if raw not in stored and (told := _why_not_forgotten(scene, raw))]
+    run.expect(not strange, f"{len(strange)} transactions were sent that are not stored: {strange}")
 
 
-def _is_final(scene: Scene, raw: str) -> bool:
+def _why_not_forgotten(scene: Scene, raw: str) -> str:
+    """Why the outbox should know a transaction still; "" where it may have forgotten it: final, or failed and made anew."""
     hash_ = "0x" + keccak256(bytes.fromhex(raw[2:])).hex()
     receipt = scene.network.rpc.request("eth_getTransactionReceipt", hash_)
-    return receipt is not None and scene.head() - int(receipt["blockNumber"], 16) > OutboxConfig().finality_blocks
+    if receipt is None:
+        return f"{hash_} is not mined"
+    depth = scene.head() - int(receipt["blockNumber"], 16)
+    if receipt["status"] == "0x0" or depth >= OutboxConfig().finality_blocks:
+        return ""
+    return f"{hash_} lies {depth} blocks deep"
 
 
 @fault("F24", {"provider": ("agreed",), "mediator": ("challenged",), "keeper": ("challenged",), "solver": ("opened",)})
