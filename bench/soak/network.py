@@ -37,8 +37,9 @@ _ANSWER_S = 20.0
 class SoakNetwork:
     """Use as a context manager. `agents`: the names of those that can fail."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, mediators: int = MEDIATORS, cheats_percent: int = CHEATS_PERCENT) -> None:
         self.folder = folder
+        self._mediators, self._cheats_percent = mediators, cheats_percent
         environment = {name: value for name, value in os.environ.items() if not name.startswith("LILYPAD_")}
         self._environment = environment
         self.devnet = Devnet(folder / ".devnet", Path(lilypad_agents.__file__).resolve().parent, environment, say=print)
@@ -49,11 +50,11 @@ class SoakNetwork:
         self._proxies: Proxies | None = None
 
     def __enter__(self) -> SoakNetwork:
-        self.record = self.devnet.up(Options(port=free_port(), mediators=MEDIATORS, cheater=True))
+        self.record = self.devnet.up(Options(port=free_port(), mediators=self._mediators, cheater=True))
         try:
             self._mine_by_the_clock()
             pool = mediated_pool(AddressBook.load(self.layout.address_book))
-            self.specs = {spec.name: spec for spec in _specs(self.record, pool)}
+            self.specs = {spec.name: spec for spec in self._specs_of(self.record, pool)}
             self._proxies = Proxies(self.record.rpc_url, list(self.specs))
             for name, part in self.record.parts.items():
                 self._identities[name] = part.identity
@@ -86,6 +87,14 @@ class SoakNetwork:
         """Process ids of what runs now."""
         with self._lock:
             return {name: identity.pid for name, identity in self._identities.items()}
+
+    def _specs_of(self, record: Record, pool: Any) -> list[AgentSpec]:
+        """The devnet's own, but the cheat lies about some deals only, at the usual price, so that everybody meets it."""
+        url = record.solver_url
+        cheater = cheater_spec(url, pool)
+        cheater = replace(cheater, own={**cheater.own, "price": PRICE}, arguments=(str(self._cheats_percent),))
+        solver = solver_spec(int(url.rpartition(":")[2]))
+        return [solver, *provider_specs(url, pool), cheater, *mediator_specs(url, pool, self._mediators, 0)]
 
     # ---- faults
 
@@ -145,15 +154,6 @@ class SoakNetwork:
             if inside and process.info["pid"] not in known and process.info["pid"] != os.getpid():
                 found.append(" ".join(process.info["cmdline"] or ())[:120])
         return found
-
-
-def _specs(record: Record, pool: Any) -> list[AgentSpec]:
-    """The devnet's own, but the cheat lies about some deals only, at the usual price, so that everybody meets it."""
-    url = record.solver_url
-    cheater = cheater_spec(url, pool)
-    cheater = replace(cheater, own={**cheater.own, "price": PRICE}, arguments=(str(CHEATS_PERCENT),))
-    solver = solver_spec(int(url.rpartition(":")[2]))
-    return [solver, *provider_specs(url, pool), cheater, *mediator_specs(url, pool, MEDIATORS, 0)]
 
 
 class Proxies:

@@ -100,12 +100,24 @@ def plan_publication(
     as_owner = _check_name(session, registry, publisher, source.name)
     needs_registry = bool(source.royalty_bps or share or not as_owner)
     packed = pack_source(folder, publisher, royalty_to=registry.address if needs_registry and source.royalty_to is None else None)
+    check_window(packed.manifest, session.chain.parameters.max_submit_window)
     terms = terms_of(packed.manifest)
     _check_royalty(terms, registry.address, share, as_owner)
     registered = _is_registered(session, terms, packed.manifest)
     contents = tuple(contents_of(packed))
     plan = Plan(packed, terms, contents, tuple(line), share, fork_share_bps, registered, 0)
     return plan if registered else replace(plan, gas=_estimate(session, plan))
+
+
+def check_window(manifest: Manifest, most: int) -> None:
+    """`most`: the network's longest submit window, s. Raises LintFailed for a module that nobody could order there."""
+    needed = manifest.limits.least_window
+    if needed > most:
+        raise LintFailed(
+            f"limits.wallSeconds: a run of {manifest.limits.wall_seconds} s needs a submit window of {needed} s, and this network "
+            f"allows {most} s at most: providers would decline every deal.",
+            findings=1,
+        )
 
 
 def _publisher(session: Session, source: Manifest) -> Address:

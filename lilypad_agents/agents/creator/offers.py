@@ -127,6 +127,13 @@ def units_limit(manifest: Manifest, wished: int | None) -> Units:
 def _submit_window(manifest: Manifest, wishes: Wishes, parameters: Parameters) -> Seconds:
     """Long enough for a run of the whole wall limit, and for what happens around it."""
     least, most = max(parameters.min_submit_window, manifest.limits.least_window), parameters.max_submit_window
+    if least > most:
+        raise RequestInvalid(
+            f"{manifest.name} may run for {manifest.limits.wall_seconds} s and needs a submit window of {least} s; this network "
+            f"allows {most} s at most, so no provider takes it.",
+            found=least,
+            most=most,
+        )
     if wishes.submit_window is None:
         return Seconds(min(max(manifest.limits.least_window + _HANDLING_S, least), most))
     if parameters.min_submit_window <= wishes.submit_window < least:

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from lilypad_agents.agents.author.curating import Draft
-from lilypad_agents.agents.author.errors import LineageRefused
+from lilypad_agents.agents.author.errors import LineageRefused, LintFailed
 from lilypad_agents.agents.author.packing import contents_of, keep
-from lilypad_agents.agents.author.publishing import _push_to_ipfs
+from lilypad_agents.agents.author.publishing import _push_to_ipfs, check_window
 from lilypad_agents.agents.author.registry import MOST_ANCESTORS, ModuleRegistry
 from lilypad_agents.agents.author.runs import pack_source
 from lilypad_agents.agents.author.template import write_template
@@ -245,3 +245,12 @@ def test_publish__with_an_ipfs_node__pins_everything_there(node: tuple[str, list
     assert roots == [str(item.cid) for item in plan.contents]
     session.settings.ipfs_api = ""
     assert not _push_to_ipfs(session, plan, lambda text: None)  # type: ignore[arg-type]
+
+
+def test_publish__module_that_runs_longer_than_the_network_gives_anybody__is_refused(tmp_path: Path) -> None:
+    """beh:B8 A wall limit of 10 s needs a window of 15 s."""
+    write_template(tmp_path / "m", "hello")
+    manifest = pack_source(tmp_path / "m", PUBLISHER).manifest
+    check_window(manifest, 15)
+    with pytest.raises(LintFailed, match=r"limits\.wallSeconds: a run of 10 s needs a submit window of 15 s, .* allows 14 s"):
+        check_window(manifest, 14)

@@ -179,6 +179,16 @@ def test_draft_offer__window_in_which_no_provider_takes_the_module__is_refused_w
     assert caught.value.figures["least"] == 15
 
 
+@pytest.mark.parametrize("wish", [None, 15])
+def test_draft_offer__module_that_runs_longer_than_any_window__is_refused_instead_of_waiting_for_nobody(wish: int | None) -> None:
+    """beh:B8"""
+    here = context()
+    here = replace(here, parameters=replace(here.parameters, max_submit_window=14))
+    with pytest.raises(RequestInvalid, match="may run for 10 s.* 15 s; this network allows 14 s") as caught:
+        draft_offer(COW, terms(), bytes(32), Wishes(pool=UNVERIFIED, submit_window=wish), here)
+    assert caught.value.figures == {"found": 15, "most": 14}
+
+
 def test_draft_offer__no_pool_chosen__is_refused_instead_of_unverified() -> None:
     """beh:D3 Pool 0 has to be asked for."""
     with pytest.raises(RequestInvalid, match="unverified"):
