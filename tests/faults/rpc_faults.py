@@ -221,15 +221,15 @@ def sent_are_stored(run: Run, scene: Scene) -> None:
 
 
 def _why_not_forgotten(scene: Scene, raw: str) -> str:
-    """Why the outbox should know a transaction still; "" where it may have forgotten it: final, or failed and made anew."""
+    """Why the outbox should know a transaction still; "" where it is final and may be forgotten."""
     hash_ = "0x" + keccak256(bytes.fromhex(raw[2:])).hex()
     receipt = scene.network.rpc.request("eth_getTransactionReceipt", hash_)
     if receipt is None:
         return f"{hash_} is not mined"
     depth = scene.head() - int(receipt["blockNumber"], 16)
-    if receipt["status"] == "0x0" or depth >= OutboxConfig().finality_blocks:
+    if depth >= OutboxConfig().finality_blocks:
         return ""
-    return f"{hash_} lies {depth} blocks deep"
+    return f"{hash_} lies {depth} blocks deep, status {receipt['status']}"
 
 
 @fault("F24", {"provider": ("agreed",), "mediator": ("challenged",), "keeper": ("challenged",), "solver": ("opened",)})
