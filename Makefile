@@ -19,7 +19,7 @@ RATE ?= 1.3
 SEED ?= 1
 
 .PHONY: help setup compile demo demo-cheat demo-cheat-seeds test test-unit test-agents test-network test-contracts
-.PHONY: faults faults-long geth test-geth soak gym bench bench-gas clean
+.PHONY: faults faults-long geth test-geth soak disputes gym bench bench-gas clean
 .PHONY: assure assure-long assure-static assure-model assure-symbolic assure-mutation assure-mutation-sample
 
 help: ## list the targets
@@ -94,6 +94,9 @@ test-geth: setup compile geth ## the end-to-end tests, deployment and outbox on 
 
 soak: setup compile ## MINUTES (30) of random jobs, cheats and faults; the ledger checked in every block; bench/results/soak.json
 	@$(BIN)/python -m bench.soak --minutes $(MINUTES) --rate $(RATE) --seed $(SEED)
+
+disputes: setup compile ## 220 disputes at once before nine mediators, each of them killed once; bench/results/disputes.json
+	@$(BIN)/python -m bench.disputes --seed $(SEED)
 
 gym: setup compile ## play every attack over all shares of hostile stake; five minutes; docs/gym.md, bench/results/gym.json
 	@$(BIN)/python -m tests.adversaries.gym

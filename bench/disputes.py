@@ -1,6 +1,6 @@
 """Many disputes open at once, judged by real agents; writes bench/results/disputes.json.
 
-    python -m bench.disputes [--disputes 220] [--mediators 5] [--kills 5] [--seed 1]
+    make disputes, or python -m bench.disputes [--disputes 220] [--mediators 9] [--kills 9] [--seed 1]
 
 Eight creators order jobs from an honest provider and from one that lies about half of them, take delivery, agree to nothing
 and challenge every result at once. Every mediator is killed and started again while they judge. Says how many disputes were
@@ -52,7 +52,7 @@ from lilypad_agents.protocol.units import Bps, Units
 
 RESULT = ROOT / "bench/results/disputes.json"
 DISPUTES = 220
-MEDIATORS = 5
+MEDIATORS = 9
 LIES_PERCENT = 50
 MODULE = "cowsay:v0.0.1"
 MOST_PRICE = 10 * 10**18

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.assurance.static_analysis import PROJECT
+from tests.faults import table
 
 RESULTS = PROJECT / "bench" / "results"
 # Names that the reports use for what went wrong, and for how much was tried.
@@ -89,12 +90,23 @@ def from_any(subject: str, method: str) -> Callable[[dict[str, Any]], list[Row]]
     """One row of a report that says itself what went wrong."""
 
     def rows(report: dict[str, Any]) -> list[Row]:
-        wrong = [f"{name}: {report[name]}" for name in _WRONG if report.get(name)]
+        wrong = [f"{name}: {report[name]}" for name in _WRONG if _says_something(report.get(name))]
         effort = ", ".join(f"{report[name]} {name}" for name in _EFFORT if isinstance(report.get(name), (int, float)))
         seconds = next((report[name] for name in ("wall_s", "seconds") if name in report), None)
         return [Row(subject, method, effort or "see the report", "; ".join(wrong)[:300] or "nothing wrong", seconds, not wrong)]
 
     return rows
+
+
+def _says_something(value: Any) -> bool:
+    """Whether anything is counted or listed: {"count": 0, "first": []} is nothing."""
+    return any(value.values()) if isinstance(value, dict) else bool(value)
+
+
+def from_faults_long(report: dict[str, Any]) -> list[Row]:
+    result = f"{report['as_expected']} of {report['runs']} as expected"
+    good = report["as_expected"] == report["runs"] and {line["id"] for line in report["lines"]} == set(table.IDS)
+    return [Row("every fault in every role, state and side of a deadline", "injected into real agents on a real chain", f"{report['runs']} runs", result, report["wall_s"], good)]
 
 
 REPORTS: dict[str, Callable[[dict[str, Any]], list[Row]]] = {
@@ -104,9 +116,11 @@ REPORTS: dict[str, Callable[[dict[str, Any]], list[Row]]] = {
     "assure_model": from_any("contracts equal the reference model", "random walks, step by step"),
     "gym": from_gym,
     "faults": from_faults,
+    "faults_long": from_faults_long,
     "crash_sweep": from_any("a kill at every durable step", "real agents on a real chain"),
     "geth": from_geth,
     "soak": from_any("hours of ordinary work", "real agents on a real chain"),
+    "disputes": from_any("a burst of disputes, open at once", "real mediators on a real chain"),
 }
 SHORT = {
     "every external call is in the table": ["-m", "pytest", "-p", "no:ape_test", "-q", "tests/contracts/test_external_calls.py"],
