@@ -90,12 +90,12 @@ class Accuser:
     had: int = 0
     errors: Counter[str] = field(default_factory=Counter)
 
-    def order(self, jobs: int, pool: Any) -> None:
-        """Posts its jobs, every second one for the provider that lies."""
+    def order(self, jobs: int, place: int, pool: Any) -> None:
+        """Posts its jobs, every second one of all creators' (`place`: which of them it is) for the provider that lies."""
         module = self.creator.session.modules.resolve(MODULE)
         self.had = self._balance()
         for number in range(jobs):
-            provider = address_of(CHEATER if number % 2 else FIRST_PROVIDER)
+            provider = address_of(CHEATER if (number + place) % 2 else FIRST_PROVIDER)
             wishes = Wishes(max_price=MOST_PRICE, judge_window=JUDGE_S, checks="light", pool=pool, provider=provider, match_seconds=300)
             prepared = self.creator.prepare(JobRequest(MODULE, {"Message": f"{self.creator.session.account} {number}"}, {}, wishes), module)
             runner = self.creator.runner(self.creator.start(prepared, MOST_PRICE))
@@ -179,7 +179,7 @@ def flood(folder: Path, count: int, mediators: int, kills: int, seed: int) -> di
         peak.start()
         pool, share, began = mediated_pool(chain.book), -(-count // len(accusers)), time.monotonic()
         with ThreadPoolExecutor(len(accusers)) as threads:
-            list(threads.map(lambda accuser: accuser.order(share, pool), accusers))
+            list(threads.map(lambda place: accusers[place].order(share, place, pool), range(len(accusers))))
             ordered = time.monotonic()
             list(threads.map(lambda accuser: accuser.challenge_all(began + LIMIT_S), accusers))
         challenged = time.monotonic()
