@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from lilypad_agents.chain.development import DevelopmentChain, free_port
 from lilypad_agents.chain.errors import DevelopmentChainFailed
@@ -84,4 +86,32 @@ class Anvil(DevelopmentChain):
     """A running anvil."""
 
     def __init__(self, binary: Path, config: AnvilConfig | None = None, log_file: Path | None = None) -> None:
-        super().__init__(binary, config or AnvilConfig(), log_file)
+        config = config or AnvilConfig()
+        super().__init__(binary, config, log_file)
+        self._state_file = config.state_file
+
+    def start(self, *, detach: bool = False, timeout_s: float = 15.0) -> Self:
+        if self._state_file is not None:
+            _keep_first_genesis(self._state_file)
+        return super().start(detach=detach, timeout_s=timeout_s)
+
+
+def _keep_first_genesis(state_file: Path) -> None:
+    """Takes every block 0 but the oldest out of a saved chain.
+
+    Each start makes one, and saves it beside that of the chain it loaded. The next start takes any of them for the first
+    block, so from the third on the chain would look like another. What cannot be read is left for anvil to refuse.
+    """
+    try:
+        document = json.loads(state_file.read_bytes())
+        blocks = document["blocks"]
+        first = [block for block in blocks if int(block["header"]["number"], 16) == 0]
+        oldest = min(first, key=lambda block: int(block["header"]["timestamp"], 16))
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if len(first) == 1:
+        return
+    document["blocks"] = [oldest, *(block for block in blocks if int(block["header"]["number"], 16) != 0)]
+    new = state_file.with_suffix(".new")
+    new.write_text(json.dumps(document), encoding="utf-8")
+    new.replace(state_file)

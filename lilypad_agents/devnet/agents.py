@@ -11,7 +11,7 @@ from typing import Any
 
 from lilypad_agents.devnet.errors import DevnetPartFailed
 from lilypad_agents.devnet.funding import APPEAL_BUDGET
-from lilypad_agents.devnet.layout import CHEATER, CREATOR, FIRST_PROVIDER, MEDIATORS, SECOND_PROVIDER, SOLVER, Layout
+from lilypad_agents.devnet.layout import CHEATER, CREATOR, FIRST_PROVIDER, MEDIATORS, SECOND_PROVIDER, SEEDS, SOLVER, Layout
 from lilypad_agents.devnet.processes import Identity, spawn, tail
 from lilypad_agents.devnet.record import Part
 from lilypad_agents.execution.cache import write_atomically
@@ -28,7 +28,7 @@ _LOOK_S = 0.05
 
 @dataclass(frozen=True)
 class AgentSpec:
-    """One agent: its role (`solver`, `provider`, `mediator`), its key by index of the test mnemonic, its own settings.
+    """One agent: its role (`solver`, `provider`, `mediator`, `seeds`), its key by index of the test mnemonic, its own settings.
 
     `module`: what runs instead of the ordinary agent of the role, with its `arguments`; only the devnet has such.
     """
@@ -85,6 +85,15 @@ def mediator_specs(solver_url: str, pool: PoolTerms, count: int, lazy: int) -> t
         else AgentSpec(f"mediator{number}", "mediator", index, own | {"appeal": "never"}, "lilypad_agents.devnet.lazy")
         for number, index in enumerate(MEDIATORS[:count], 1)
     )
+
+
+def seeds_specs() -> tuple[AgentSpec, ...]:
+    """Those who make the seeds together where the deployment's source is commit-reveal.
+
+    A period has six seconds, and a commitment may take two of them: what is decided in the second half would come too late.
+    """
+    own = {"commit_by_bps": 5_000}
+    return tuple(AgentSpec(f"seeds{number}", "seeds", index, own) for number, index in enumerate(SEEDS, 1))
 
 
 def start_agent(layout: Layout, spec: AgentSpec, rpc_url: str, environment: Mapping[str, str]) -> Identity:

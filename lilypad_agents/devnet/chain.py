@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -75,12 +75,13 @@ def _geth(layout: Layout, options: ChainOptions, checkout: Path | None, search_p
     return DevelopmentChain(find_geth(checkout, search_path), config, log_file=layout.log("chain"))
 
 
-def deploy(layout: Layout, rpc_url: str, notify: Notify = silent) -> AddressBook:
-    """Deploys what is missing and returns the address book."""
+def deploy(layout: Layout, rpc_url: str, randomness: str, notify: Notify = silent) -> AddressBook:
+    """Deploys what is missing and returns the address book. `randomness`: where seeds come from, protocol section 6.4."""
     rpc = Rpc(RpcConfig((rpc_url,), CHAIN))
     try:
         sender = RpcSender(rpc, signer_from_test_mnemonic(DEPLOYER, CHAIN), CHAIN)
-        document: Any = Deployment(rpc, sender, preset("devnet"), layout.address_book, notify=notify).run()
+        parameters = replace(preset("devnet"), randomness=randomness)
+        document: Any = Deployment(rpc, sender, parameters, layout.address_book, notify=notify).run()
     finally:
         rpc.close()
     return AddressBook.parse(json.loads(json.dumps(document)), str(layout.address_book))

@@ -22,7 +22,7 @@ TOKEN = 10**18
 FUND = 1_000 * TOKEN  # protocol section 15, devnet column
 POOL_MAX_VALUE = 10 * TOKEN  # its eighth, the least floor, is a seat's fee for a job that costs one token
 SEATS_EACH = 20  # of a mediator; two of them can seat the largest round while another panel sits
-COIN = 100 * 10**18
+COIN = 100 * 10**18  # of those accounts that the chain does not begin with
 APPEAL_BUDGET = 100 * TOKEN  # of a mediator whose own re-run a panel contradicts
 
 
@@ -89,14 +89,20 @@ def stake(chain: CreatorChain, indices: Iterable[int]) -> list[Address]:
         account = address_of(index)
         if int(staking.call("stakeOf", pool.id, account)[0]):
             continue
-        if quantity(chain.rpc.request("eth_getBalance", account, "latest")) < COIN:
-            deployer.send(account, b"", COIN)
+        give_coin(chain, [index])
         _send(deployer, token, "transfer", account, amount + APPEAL_BUDGET)
         own = _sender(chain, index)
         _send(own, token, "approve", staking.address, amount)
         _send(own, staking, "stake", pool, amount, [])
         made.append(account)
     return made
+
+
+def give_coin(chain: CreatorChain, indices: Iterable[int]) -> None:
+    """Gives each account that has less than half of COIN as much, for gas and for the bonds of seeds."""
+    for account in map(address_of, indices):
+        if quantity(chain.rpc.request("eth_getBalance", account, "latest")) < COIN // 2:
+            _sender(chain, DEPLOYER).send(account, b"", COIN)
 
 
 def _sender(chain: CreatorChain, index: int) -> RpcSender:

@@ -12,6 +12,7 @@ DEFAULT_PORT = 8545
 DEPLOYER, SOLVER, FIRST_PROVIDER, SECOND_PROVIDER, CREATOR, PUBLISHER, CHEATER = range(7)
 MORE_CREATORS = range(10, 18)  # for benchmarks and tests with several creators
 MEDIATORS = range(20, 29)
+SEEDS = range(30, 32)  # as many as the devnet's `leastParticipants`
 # Account 7, 8 and 9 hold coin for gas and nothing else: for trying out what happens without tokens.
 PENNILESS = 9
 
@@ -26,6 +27,7 @@ ROLES = {
     "penniless": PENNILESS,
     **{f"creator{number}": index for number, index in enumerate(MORE_CREATORS, 2)},
     **{f"mediator{number}": index for number, index in enumerate(MEDIATORS, 1)},
+    **{f"seeds{number}": index for number, index in enumerate(SEEDS, 1)},
 }
 
 

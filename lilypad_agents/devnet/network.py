@@ -10,8 +10,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from lilypad_agents.agents.creator.chain import CreatorChain
-from lilypad_agents.chain.development import free_port
+from lilypad_agents.chain.abi import Abi
+from lilypad_agents.chain.contract import Contract
+from lilypad_agents.chain.deployment_plan import BLOCK_HASH, COMMIT_REVEAL, SOURCES
 from lilypad_agents.chain.deployments import AddressBook
+from lilypad_agents.chain.development import free_port
 from lilypad_agents.chain.lock import ProcessLock
 from lilypad_agents.chain.rpc import Rpc, RpcConfig
 from lilypad_agents.content.store import LocalStore
@@ -20,6 +23,7 @@ from lilypad_agents.devnet.agents import (
     cheater_spec,
     mediator_specs,
     provider_specs,
+    seeds_specs,
     solver_spec,
     start_agent,
     wait_for,
@@ -28,7 +32,7 @@ from lilypad_agents.devnet.agents import (
 )
 from lilypad_agents.devnet.chain import CHAIN, ChainOptions, ChainProgram, deploy, start_chain
 from lilypad_agents.devnet.errors import DevnetPartFailed, ModulesMissing
-from lilypad_agents.devnet.funding import CREATOR_GRANT, PROVIDER_GRANT, Grant, address_of, fund, mediated_pool, stake
+from lilypad_agents.devnet.funding import CREATOR_GRANT, PROVIDER_GRANT, Grant, address_of, fund, give_coin, mediated_pool, stake
 from lilypad_agents.devnet.layout import (
     CHEATER,
     CREATOR,
@@ -37,17 +41,21 @@ from lilypad_agents.devnet.layout import (
     MORE_CREATORS,
     PUBLISHER,
     SECOND_PROVIDER,
+    SEEDS,
     Layout,
     find_checkout,
 )
 from lilypad_agents.devnet.processes import stop
 from lilypad_agents.devnet.publishing import Published, pack_modules, register, write_list
 from lilypad_agents.devnet.record import Record
-from lilypad_agents.errors import LilypadError
+from lilypad_agents.errors import ConfigurationError, LilypadError
 from lilypad_agents.protocol.terms import PoolTerms
 
 Say = Callable[[str], None]
-_ORDER = ("cheater", "provider2", "provider1", *(f"mediator{n}" for n in range(9, 0, -1)), "solver", "chain")  # of stopping
+_ORDER = (  # of stopping
+    "cheater", "provider2", "provider1", *(f"mediator{n}" for n in range(9, 0, -1)),
+    *(f"seeds{n}" for n in range(len(SEEDS), 0, -1)), "solver", "chain",
+)  # fmt: skip
 # What a process needs of the environment; settings of the user's shell must not reach the devnet's agents.
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
@@ -58,6 +66,7 @@ class Options:
 
     `mediators`: how many have a stake; the last `absent` of them do not run, the `lazy` before those vote what they are
     told. `cheater`: a third provider, which lies. `chain`: the program; None: what it was before, at first anvil.
+    `randomness`: where seeds come from; None: as before, at first from block hashes.
     """
 
     port: int | None = None
@@ -69,6 +78,7 @@ class Options:
     absent: int = 0
     cheater: bool = False
     chain: ChainProgram | None = None
+    randomness: str | None = None
 
 
 class Devnet:
@@ -85,11 +95,13 @@ class Devnet:
     def up(self, options: Options = Options()) -> Record:
         """Starts what does not run and returns when everything is ready; what runs is left alone.
 
-        Raises DevelopmentChainFailed, DevnetPartFailed, ModulesMissing, AlreadyRunning when another `up` is at work.
+        Raises DevelopmentChainFailed, DevnetPartFailed, ModulesMissing, AlreadyRunning when another `up` is at work,
+        ConfigurationError when the options do not fit each other, or what is deployed.
         """
         with self._locked():
+            randomness = self._randomness(options)
             record = self._chain(self.record() or Record(0, ""), options)
-            book = self._deployed(record)
+            book = self._deployed(record, randomness)
             with closing(Rpc(RpcConfig((record.rpc_url,), CHAIN))) as rpc:
                 chain = CreatorChain(rpc, book)
                 self._fund(chain, options)
@@ -99,6 +111,7 @@ class Devnet:
                 self._serve(record, published)
             record = self._agents(record, options)
             self._wait_for_offers(record, options)
+            self._wait_for_seeds(record)
             record = replace(record, ready=True)
             record.save(self.layout.record)
             return record
@@ -153,9 +166,9 @@ class Devnet:
         self._say(f"chain      started at {found.rpc_url}")
         return found
 
-    def _deployed(self, record: Record) -> AddressBook:
+    def _deployed(self, record: Record, randomness: str) -> AddressBook:
         before = self.layout.address_book.is_file()
-        book = deploy(self.layout, record.rpc_url)
+        book = deploy(self.layout, record.rpc_url, randomness)
         self._say(f"contracts  {len(book.contracts)} {'checked' if before else 'deployed'}, core {book.address('Lilypad')}")
         return book
 
@@ -166,6 +179,7 @@ class Devnet:
             grants[CHEATER] = PROVIDER_GRANT
         funded = fund(chain, grants)
         staked = stake(chain, MEDIATORS[: options.mediators])
+        give_coin(chain, [spec.account for spec in self._seeds()])
         if funded or staked:
             self._say(f"accounts   {len(funded)} funded, {len(staked)} mediators staked, the pool's audit fund seeded")
 
@@ -242,6 +256,20 @@ class Devnet:
             last = providers[-1].name
             wait_for(self.layout, last, record.parts[last].identity, offered)
 
+    def _wait_for_seeds(self, record: Record) -> None:
+        """Ready means that there will be a seed for what is submitted now: a deal without one is audited."""
+        participants = self._seeds()
+        if not participants:
+            return
+        name, last = SOURCES[COMMIT_REVEAL], participants[-1].name
+        with closing(Rpc(RpcConfig((record.rpc_url,), CHAIN))) as rpc:
+            source = Contract(AddressBook.load(self.layout.address_book).address(name), Abi.load(name), rpc)
+
+            def committed() -> bool:
+                return int(source.call("participantsOf", source.call("currentPeriod") + 1)[0]) >= len(participants)
+
+            wait_for(self.layout, last, record.parts[last].identity, committed)
+
     # ---- helpers
 
     def _pool(self) -> PoolTerms:
@@ -253,9 +281,9 @@ class Devnet:
         found = list(mediator_specs(url, pool, options.mediators - options.absent, options.lazy))
         found += provider_specs(url, pool)[: options.providers]
         found += [cheater_spec(url, pool)] if options.cheater else []
-        names = {spec.name for spec in found}
-        every = (*mediator_specs(url, pool, len(MEDIATORS), 0), *provider_specs(url, pool), cheater_spec(url, pool))
-        return found + [spec for spec in every if spec.name in record.parts and spec.name not in names]
+        found += self._seeds()
+        names = {"solver", *(spec.name for spec in found)}
+        return found + [spec for spec in self._specs(record) if spec.name in record.parts and spec.name not in names]
 
     def _specs(self, record: Record) -> tuple[AgentSpec, ...]:
         url, pool = record.solver_url, self._pool()
@@ -264,7 +292,32 @@ class Devnet:
             *provider_specs(url, pool),
             cheater_spec(url, pool),
             *mediator_specs(url, pool, len(MEDIATORS), 0),
+            *self._seeds(),
         )
+
+    def _randomness(self, options: Options) -> str:
+        """The source of seeds of this devnet: a deployment keeps its own. Raises ConfigurationError."""
+        before = self._deployed_randomness()
+        wanted = options.randomness or before or BLOCK_HASH
+        if before not in (None, wanted):
+            raise ConfigurationError(
+                f"The seeds of this devnet come from {before}, not {wanted}; a deployment's source cannot be changed.",
+                hint="`lilypad devnet reset` starts from nothing; --dir starts another one beside it.",
+            )
+        if wanted == COMMIT_REVEAL and options.block_seconds is None:
+            # Its periods are seconds of block time: without blocks none ends, nothing is revealed and no deal is decided.
+            raise ConfigurationError(
+                f"Seeds by {COMMIT_REVEAL} need a chain whose time goes on; --instant mines on transactions only.",
+                hint="Leave out --instant.",
+            )
+        return wanted
+
+    def _deployed_randomness(self) -> str | None:
+        book = self.layout.address_book
+        return str(AddressBook.load(book).parameters["randomness"]) if book.is_file() else None
+
+    def _seeds(self) -> tuple[AgentSpec, ...]:
+        return seeds_specs() if self._deployed_randomness() == COMMIT_REVEAL else ()
 
     def _start(self, record: Record, spec: AgentSpec, url: str | None) -> Record:
         identity = start_agent(self.layout, spec, record.rpc_url, self._clean_environment())

@@ -25,6 +25,7 @@ Examples:
   lilypad devnet up --dir /tmp/net     (another folder than the present one)
   lilypad devnet up --cheater          (a third provider, which alters results)
   lilypad devnet up --chain geth       (as strict about fees as a public chain; `make geth` builds it)
+  lilypad devnet up --randomness commit-reveal   (as on a rollup, with two agents that make the seeds)
 """
 _FOLDER = click.option("--dir", "folder", type=PATH, metavar="DIR", help="Folder that holds .devnet; default: here or above.")
 
@@ -39,6 +40,7 @@ def devnet() -> None:
 @click.option("--port", type=click.IntRange(1, 65_535), help="Port of the chain; default 8545, or a free one.")
 @click.option("--instant", is_flag=True, help="Mine on transactions only: for `--pool unverified`, since the lottery waits for blocks.")
 @click.option("--chain", type=click.Choice(["anvil", "geth"]), help="Program of the chain; default: as before, at first anvil.")
+@click.option("--randomness", type=click.Choice(["blockhash", "commit-reveal"]), help="Where seeds come from; default: as before, at first blockhash.")
 @click.option("--modules", type=PATH, metavar="DIR", help="Folder of modules to publish; default: the checkout's.")
 @click.option("--mediators", type=click.IntRange(0, 9), default=3, show_default=True, help="How many stake and judge.")
 @click.option("--cheater", is_flag=True, help="A third provider, which alters results; meet it with `run --target`.")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from lilypad_agents.agents.seeds.decide import LEFT_FREE
 from lilypad_agents.cli.main import cli
 from tests.agents.seeds.circle import BOND, Circle, Participant
 from tests.support.chain import PROJECT
@@ -73,7 +74,7 @@ def test_process__killed_and_robbed_of_its_folder__reveals_leaves_and_withdraws(
     found = command(file, "status")
     assert (found["running"], found["ready"], found["period"], found["committedForNext"]) == (True, True, circle.period, True)
     assert [item["period"] for item in found["open"]] == [period] and found["open"][0]["ours"]
-    assert found["lockedBond"] == str(BOND) and found["freeBond"] == "0"
+    assert found["lockedBond"] == str(BOND) and found["freeBond"] == str(LEFT_FREE)
     assert command(file, "withdraw", "--all", code=10)["code"] == "already-running"
     first.kill()
     assert first.wait() == -signals.SIGKILL
@@ -84,7 +85,8 @@ def test_process__killed_and_robbed_of_its_folder__reveals_leaves_and_withdraws(
     assert second.wait(30) == 0
     assert circle.counts(period) == (1, 1)
     left = command(file, "status", code=10)
-    assert (left["running"], left["open"], left["revealed"], left["freeBond"], left["lostBond"]) == (False, [], 1, str(BOND), "0")
+    assert (left["running"], left["open"], left["revealed"], left["lostBond"]) == (False, [], 1, "0")
+    assert left["freeBond"] == str(BOND + LEFT_FREE)
     assert int(left["gasWei"]) > 0 and left["transactions"] == 1  # those of the folder that was lost are not known
     assert {row["period"]: row["seed"] for row in left["periods"]}[period] == "expired"  # one participant makes no seed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lilypad_agents.agents.seeds.decide import LEFT_FREE
 from tests.docs.markdown import DOCS, section
 from tests.docs.markdown import table as table_of
 from tests.support.seed_sources import ByBlocks, ByParticipants, commitment, secret_of
@@ -30,7 +31,7 @@ def participated() -> dict[str, int]:
             for account in source.people
         ]  # fmt: skip
 
-    first = commit(source.period, source.BOND)[0]
+    first = commit(source.period, source.BOND + LEFT_FREE)[0]
     source.at(source.contract.revealStart(source.period))
     reveals = [
         source.contract.reveal(source.period, account, secret_of(account, source.period), sender=account, exact=True).gas_used
@@ -39,6 +40,7 @@ def participated() -> dict[str, int]:
     return {
         "commit_first": first,
         "commit_again": commit(source.period + 1, 0)[-1],
+        "reveal_first": reveals[0],
         "reveal": reveals[1],
         "reveal_last": reveals[-1],
     }

@@ -16,13 +16,16 @@ import pytest
 from lilypad_agents.agents.creator.settings import CreatorSettings
 from lilypad_agents.agents.mediator.settings import MediatorSettings
 from lilypad_agents.agents.provider.config import ProviderSettings
+from lilypad_agents.agents.seeds.settings import SeedSettings
 from lilypad_agents.agents.solver.settings import SolverSettings
+from lilypad_agents.chain.deployment_plan import preset
 from lilypad_agents.chain.errors import AlreadyRunning
 from lilypad_agents.chain.lock import ProcessLock
 from lilypad_agents.content.store import LocalStore
 from lilypad_agents.devnet.agents import (
     mediator_specs,
     provider_specs,
+    seeds_specs,
     solver_spec,
     start_agent,
     wait_for,
@@ -30,8 +33,8 @@ from lilypad_agents.devnet.agents import (
 )
 from lilypad_agents.devnet.errors import DevnetPartFailed, ModulesMissing
 from lilypad_agents.devnet.funding import address_of, mediated_pool
-from lilypad_agents.devnet.layout import PUBLISHER, ROLES, Layout, find_checkout, find_folder
-from lilypad_agents.devnet.network import Devnet
+from lilypad_agents.devnet.layout import PUBLISHER, ROLES, SEEDS, Layout, find_checkout, find_folder
+from lilypad_agents.devnet.network import Devnet, Options
 from lilypad_agents.devnet.processes import Identity, spawn, stop, tail
 from lilypad_agents.devnet.publishing import pack_modules, write_list
 from lilypad_agents.devnet.record import Part, Record
@@ -142,6 +145,28 @@ def test_up__while_another_is_at_work__refuses(tmp_path: Path) -> None:
         network.up()
 
 
+@pytest.mark.parametrize(
+    ("deployed", "options", "says"),
+    [
+        (None, Options(randomness="commit-reveal", block_seconds=None), "--instant mines on transactions only"),
+        ("commit-reveal", Options(block_seconds=None), "--instant mines on transactions only"),
+        ("commit-reveal", Options(randomness="blockhash"), "come from commit-reveal, not blockhash"),
+        ("blockhash", Options(randomness="commit-reveal"), "come from blockhash, not commit-reveal"),
+    ],
+)
+def test_up__randomness_that_cannot_be__is_refused_before_anything_starts(
+    tmp_path: Path, deployed: str | None, options: Options, says: str
+) -> None:
+    network = Devnet(tmp_path, PROJECT / "lilypad_agents", {})
+    if deployed:
+        book = network.layout.address_book
+        book.parent.mkdir()
+        book.write_text(json.dumps({"chainId": 1337, "genesisHash": "0x" + "00" * 32, "contracts": {}, "parameters": {"randomness": deployed}}))
+    with pytest.raises(ConfigurationError, match=says):
+        network.up(options)
+    assert network.record() is None
+
+
 def test_down_and_reset__nothing_there__do_nothing(tmp_path: Path) -> None:
     network = Devnet(tmp_path / "net", PROJECT / "lilypad_agents", {})
     assert network.down() == ()
@@ -181,16 +206,16 @@ def test_settings_files__are_read_by_each_agent_and_share_nothing_but_the_chain(
     layout = Layout(tmp_path / 'odd "name" ö')
     monkeypatch.setattr("lilypad_agents.devnet.agents.spawn", lambda *arguments: Identity(1, 1, "x"))
     url, pool = "http://127.0.0.1:8101", mediated_pool(Book())  # type: ignore[arg-type]
-    specs = (solver_spec(8101), *provider_specs(url, pool), *mediator_specs(url, pool, 2, 0))
+    specs = (solver_spec(8101), *provider_specs(url, pool), *mediator_specs(url, pool, 2, 0), *seeds_specs())
     for spec in specs:
         start_agent(layout, spec, "http://127.0.0.1:8545", {})
     write_creator_settings(layout, "http://127.0.0.1:8545", url, pool)
-    kinds = (SolverSettings, ProviderSettings, ProviderSettings, MediatorSettings, MediatorSettings)
+    kinds = (SolverSettings, ProviderSettings, ProviderSettings, MediatorSettings, MediatorSettings, SeedSettings, SeedSettings)
     loaded = [kind.load(file=layout.agent(spec.name) / "settings.toml") for kind, spec in zip(kinds, specs, strict=True)]
     creator = CreatorSettings.load(file=layout.folder / "creator.toml")
     everybody = [*loaded, creator]
-    assert len({item.data for item in everybody}) == 6
-    assert len({item.test_account for item in everybody}) == 6
+    assert len({item.data for item in everybody}) == 8
+    assert len({item.test_account for item in everybody}) == 8
     assert {item.address_book for item in everybody} == {layout.address_book}
     assert loaded[1].price == 10**18  # type: ignore[attr-defined]
     assert loaded[1].pools == (pool, UNVERIFIED) and loaded[3].pools == (pool,)  # type: ignore[attr-defined]
@@ -205,6 +230,10 @@ def test_roles__are_different_accounts() -> None:
     """beh:B6"""
     accounts = [address_of(index) for index in ROLES.values()]
     assert len(set(accounts)) == len(accounts)
+
+
+def test_seeds__as_many_as_the_devnet_needs_for_a_seed() -> None:
+    assert len(SEEDS) == preset("devnet").least_participants >= 2
 
 
 class Book:

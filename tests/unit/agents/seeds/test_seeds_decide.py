@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lilypad_agents.agents.seeds.decide import COMMIT_GAS, REVEAL_GAS, Action, Commitment, Intent, SeedView, decide
+from lilypad_agents.agents.seeds.decide import COMMIT_GAS, LEFT_FREE, REVEAL_GAS, Action, Commitment, Intent, SeedView, decide
 from lilypad_agents.agents.seeds.settings import SeedConfig, SeedSettings
 from lilypad_agents.protocol.commit_reveal import Rounds
 from lilypad_agents.protocol.units import Period, Timestamp
@@ -23,9 +23,9 @@ def fees(reveals: int, config: SeedConfig = CONFIG) -> int:
 
 
 def view(time: int, *periods: int, **changes: object) -> SeedView:
-    """A rich account with these commitments."""
+    """A rich account with these commitments, which has committed before."""
     commitments = tuple(Commitment(Period(period)) for period in periods)
-    found = SeedView(Timestamp(time), ROUNDS, free=0, coin=100 * BOND, bid=BID, commitments=commitments)
+    found = SeedView(Timestamp(time), ROUNDS, free=LEFT_FREE, coin=100 * BOND, bid=BID, commitments=commitments)
     return replace(found, **changes)  # type: ignore[arg-type]
 
 
@@ -91,8 +91,9 @@ def test_commit__a_share_beyond_the_last_second__never_goes_past_the_period() ->
     assert decide(view(7_000, rounds=short), CONFIG).intents == (Intent(Action.COMMIT, Period(7_001), Timestamp(7_000), BOND),)
 
 
-@pytest.mark.parametrize(("free", "value"), [(0, BOND), (BOND // 4, BOND - BOND // 4), (BOND, 0), (3 * BOND, 0)])
+@pytest.mark.parametrize(("free", "value"), [(0, BOND + 1), (1, BOND), (BOND // 4, BOND - BOND // 4 + 1), (BOND, 1), (BOND + 1, 0), (3 * BOND, 0)])
 def test_commit__free_bond__only_what_it_lacks_goes_along(free: int, value: int) -> None:
+    """One wei stays: what brings a bond back costs more where the free bond is empty."""
     assert decide(view(7_500, free=free), CONFIG).intents[0].value == value
 
 
@@ -106,7 +107,7 @@ def test_commit__coin_for_bond_and_every_reveal__to_the_wei(open_periods: tuple[
     """inv:T51 A bond whose reveal cannot be paid would be thrown away."""
     enough = BOND + fees(len(open_periods) + 1)
     time = 7_050  # before the window of 7
-    assert sent(view(time, *open_periods, coin=enough, free=0)) == [("commit", 8)]
+    assert sent(view(time, *open_periods, coin=enough)) == [("commit", 8)]
     # With one open, its bond comes back in time; so the account has to lack the gas as well.
     poor = decide(view(time, *open_periods, coin=enough - 1, rounds=replace(ROUNDS, reveal_s=801)), CONFIG)
     assert poor.intents == ()
@@ -117,7 +118,7 @@ def test_commit__coin_of_one_bond_only__waits_for_the_one_that_comes_back() -> N
     """One bond is enough where its reveals end before the next commitment has to leave; nobody is called for it."""
     looked = view(7_050, 7, coin=fees(2))
     assert (decide(looked, CONFIG).intents, decide(looked, CONFIG).missing) == ((), 0)
-    back = replace(looked, time=Timestamp(7_300), commitments=(), free=BOND)
+    back = replace(looked, time=Timestamp(7_300), commitments=(), free=BOND + LEFT_FREE)
     assert decide(back, CONFIG).intents == (Intent(Action.COMMIT, Period(8), Timestamp(7_999), 0),)
 
 

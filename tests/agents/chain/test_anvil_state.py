@@ -1,0 +1,43 @@
+"""anvil with a state file, over several lives: the chain stays the one that it was."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lilypad_agents.chain.anvil import Anvil
+from lilypad_agents.chain.clock import read_moment
+from lilypad_agents.chain.rpc import Rpc, RpcConfig
+from tests.support.chain import CHAIN, mine
+
+
+def test_anvil__started_a_third_time_from_its_state__has_the_first_block_of_the_first(
+    start_anvil: Callable[..., Anvil], tmp_path: Path
+) -> None:
+    """flt:F40 Otherwise agents take a devnet that was stopped and started twice for another chain."""
+    state, began = tmp_path / "state.json", int(time.time()) - 1_000
+
+    def live(number: int) -> bytes:
+        """One life, which anvil begins with a genesis of another second; the hash of what it says block 0 is."""
+        chain = start_anvil(state_file=state, extra=("--timestamp", str(began + number)))
+        rpc = Rpc(RpcConfig((chain.url,), CHAIN))
+        mine(rpc, 2)
+        found = read_moment(rpc, 0).hash
+        rpc.close()
+        chain.stop()
+        return found
+
+    first = live(0)
+    assert live(1) == first
+    document = json.loads(state.read_text())
+    assert len(_first_blocks(document)) == 2, "anvil has mended it: the mend of our own can go"
+    document["blocks"] += _first_blocks(document)[-1:]  # in an order in which it would take its own
+    state.write_text(json.dumps(document))
+    assert live(2) == first
+
+
+def _first_blocks(document: dict) -> list[dict]:  # type: ignore[type-arg]
+    found = [block for block in document["blocks"] if int(block["header"]["number"], 16) == 0]
+    return sorted(found, key=lambda block: int(block["header"]["timestamp"], 16))
