@@ -26,6 +26,7 @@ from pathlib import Path
 
 from lilypad_agents.content.blocks import iter_dag, links_of
 from lilypad_agents.content.cid import Cid, sha256
+from lilypad_agents.content.cidset import CidSet
 from lilypad_agents.content.errors import (
     NO_SPACE,
     BlockMismatch,
@@ -139,7 +140,7 @@ class LocalStore:
 
     def pins(self, name: str | None = None) -> Iterator[Pin]:
         """All pins, or those of one name, expired ones included until they are collected."""
-        folders = [self._pin_path(name, None)] if name is not None else _entries(self._pins)
+        folders = [self._pin_path(name, None)] if name is not None else _walk(self._pins)
         for folder in folders:
             for path in _entries(folder):
                 record = _read_record(path)
@@ -152,23 +153,26 @@ class LocalStore:
         Raises BlockPinned while any pin, expired or not, needs the block.
         """
         with self._lock(fcntl.LOCK_EX):
-            if cid in self._mark(pin.root for pin in self.pins()):
-                raise BlockPinned("a pin needs the block", cid=str(cid))
+            with CidSet() as live:
+                self._mark(live)
+                if cid in live:
+                    raise BlockPinned("a pin needs the block", cid=str(cid))
             self._path(cid).unlink(missing_ok=True)
 
     def collect(self, now: int, grace_seconds: int = DEFAULT_GRACE_SECONDS) -> Collected:
         """Remove pins expired at `now` (unix seconds, block time for agents) and blocks that no pin needs.
 
         Blocks put or touched within the last `grace_seconds` of this machine's clock stay: they may belong to content
-        that is still arriving. Several processes may collect, write and pin at once.
+        that is still arriving. Several processes may collect, write and pin at once. Memory does not grow with what is kept.
         """
         cutoff = time.time() - max(0, grace_seconds) - _CLOCK_GRAIN_SECONDS
         expired = self._drop_expired(now)
-        live = self._mark(pin.root for pin in self.pins())
         blocks = size = 0
-        for batch in _batches(self._idle_blocks(live, cutoff), _SWEEP_BATCH):
-            for removed in self._sweep(batch, cutoff):
-                blocks, size = blocks + 1, size + removed
+        with CidSet() as live:
+            self._mark(live)
+            for batch in _batches(self._idle_blocks(live, cutoff), _SWEEP_BATCH):
+                for removed in self._sweep(batch, cutoff):
+                    blocks, size = blocks + 1, size + removed
         self._clean_up()
         return Collected(blocks, size, expired)
 
@@ -267,7 +271,7 @@ class LocalStore:
         mark, boot = self._root / "boot", _boot()
         if boot and _read(mark) == boot:
             return
-        records = (_read_record(path) for folder in _entries(self._pins) for path in _entries(folder))
+        records = (_read_record(path) for folder in _walk(self._pins) for path in _entries(folder))
         try:
             for record in records:
                 for cid, data in (() if record is None else record.blocks.items()):
@@ -289,7 +293,7 @@ class LocalStore:
 
     def _drop_expired(self, now: int) -> int:
         dropped = 0
-        for pin in list(self.pins()):
+        for pin in self.pins():
             if pin.expired(now):
                 with self._lock(fcntl.LOCK_EX):
                     path = self._pin_path(pin.name, pin.root)
@@ -299,21 +303,18 @@ class LocalStore:
                         dropped += 1
         return dropped
 
-    def _mark(self, roots: Iterable[Cid]) -> set[Cid]:
-        """Every block below the roots. What is missing or malformed keeps nothing; other errors end the collection."""
-        live: set[Cid] = set()
-        pending = list(roots)
-        while pending:
-            cid = pending.pop()
-            if cid in live:
-                continue
-            live.add(cid)
-            if not cid.is_raw:
+    def _mark(self, live: CidSet) -> None:
+        """Adds every block below the pins. What is missing or malformed keeps nothing; other errors end the collection."""
+        for pin in self.pins():
+            pending = [pin.root]
+            while pending:
+                cid = pending.pop()
+                if not live.add(cid) or cid.is_raw:
+                    continue
                 with suppress(BlockMissing, BlockMismatch, InvalidBlock):
                     pending.extend(links_of(cid, _read_verified(self._path(cid), cid)))
-        return live
 
-    def _idle_blocks(self, live: set[Cid], cutoff: float) -> Iterator[Path]:
+    def _idle_blocks(self, live: CidSet, cutoff: float) -> Iterator[Path]:
         for shard in _entries(self._blocks):
             for path in _entries(shard):
                 cid = _cid_of(path)
@@ -336,7 +337,7 @@ class LocalStore:
         with self._lock(fcntl.LOCK_EX):
             for path in _entries(self._temporary):
                 path.unlink(missing_ok=True)
-            for folder in _entries(self._pins):
+            for folder in _walk(self._pins):
                 with suppress(OSError):
                     folder.rmdir()
 
@@ -394,7 +395,18 @@ def _cid_of(path: Path) -> Cid | None:
         return None
 
 
+def _walk(folder: Path) -> Iterator[Path]:
+    """What lies in a folder of folders, read as one goes: there may be more of them than memory should hold.
+
+    They come and go, but none is ever replaced, so that one which stays is not missed.
+    """
+    with os.scandir(folder) as listing:
+        for entry in listing:
+            yield folder / entry.name
+
+
 def _entries(folder: Path) -> Iterator[Path]:
+    """What lies in a folder now, read at once: files there are replaced, and a reading that takes its time could miss one."""
     try:
         with os.scandir(folder) as listing:
             names = [entry.name for entry in listing]

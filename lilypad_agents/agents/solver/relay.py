@@ -24,9 +24,11 @@ from lilypad_agents.chain.types import Notify
 from lilypad_agents.content.cid import Cid
 from lilypad_agents.content.limits import Limits
 from lilypad_agents.content.store import LocalStore
-from lilypad_agents.protocol.ids import Address, OfferHash
+from lilypad_agents.protocol.ids import Address, DealId, OfferHash
 from lilypad_agents.protocol.lifecycle import Status
 from lilypad_agents.protocol.units import Timestamp
+
+_AT_ONCE = 500  # deals whose notes are looked at
 
 
 class Relay:
@@ -202,19 +204,22 @@ class Relay:
         before = now - self._settings.keep_s
         self._store.forget_offers(before)
         self._store.forget_matches(before)
-        self._store.forget_messages(self._silent_deals(before))
+        self._forget_messages(before)
         collected = self.blocks.collect(now, grace_seconds=self._settings.keep_unbound_s)
         if ended or collected.blocks:
             self._notify("content_let_go", rights=ended, blocks=collected.blocks, bytes=collected.bytes)
         return ended
 
-    def _silent_deals(self, before: int) -> list[bytes]:
-        found = []
-        for deal_id in self._store.deals_with_messages():
-            view = self._deals.get(deal_id)
-            if view is None or (not view.is_open and view.changed_at < before):
-                found.append(deal_id)
-        return found
+    def _forget_messages(self, before: int) -> None:
+        """Of deals that ended before, some at a time."""
+        last = b""
+        while found := self._store.deals_with_messages(before, last, _AT_ONCE):
+            last = found[-1]
+            self._store.forget_messages([deal_id for deal_id in found if self._is_silent(deal_id, before)])
+
+    def _is_silent(self, deal_id: DealId, before: int) -> bool:
+        view = self._deals.get(deal_id)
+        return view is None or (not view.is_open and view.changed_at < before)
 
 
 def _pin(scope: str, scope_id: bytes, owner: str) -> str:

@@ -256,8 +256,12 @@ class SolverStore:
         with self.transaction() as sql:
             sql.executemany("DELETE FROM solver_message WHERE deal = ?", [(deal_id,) for deal_id in deal_ids])
 
-    def deals_with_messages(self) -> list[DealId]:
-        return [DealId(bytes(row["deal"])) for row in self._database.query("SELECT DISTINCT deal FROM solver_message")]
+    def deals_with_messages(self, before: int, after: bytes, limit: int) -> list[DealId]:
+        """Deals about which a note came before a block time, in the order of their ids, from behind `after`."""
+        rows = self._database.query(
+            "SELECT DISTINCT deal FROM solver_message WHERE deal > ? AND at < ? ORDER BY deal LIMIT ?", (after, before, limit)
+        )
+        return [DealId(bytes(row["deal"])) for row in rows]
 
     # ---- content
 
