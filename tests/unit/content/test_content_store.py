@@ -422,10 +422,13 @@ def test_collect__pin_set_after_the_marking__loses_no_block(store: LocalStore, m
     assert read_tree(store, root, Limits()) == TREE
 
 
-def test_collect__ten_times_the_content__takes_no_more_memory(tmp_path: Path) -> None:
-    """beh:L18: a solver's memory grew by 20 % an hour with what it kept of a day's jobs."""
+def test_collect__twenty_times_the_content__takes_no_more_memory(tmp_path: Path) -> None:
+    """beh:L18: a solver's memory grew by 20 % an hour with what it kept of a day's jobs; here that would be 2.2 MB.
+
+    The interpreter's own table of path names may grow once, by less than one.
+    """
     peaks = []
-    for number, count in enumerate((300, 3_000)):
+    for number, count in enumerate((300, 6_000)):
         store = LocalStore(tmp_path / str(number), durable=False)
         for index in range(count):
             data = index.to_bytes(4, "big")
@@ -436,7 +439,7 @@ def test_collect__ten_times_the_content__takes_no_more_memory(tmp_path: Path) ->
         assert store.collect(NOW).blocks == 0
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < peaks[0] + 50_000
+    assert peaks[1] < peaks[0] + 1_000_000
 
 
 def test_collect__pin_renewed_while_it_expires__stays(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
