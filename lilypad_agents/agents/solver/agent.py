@@ -31,7 +31,7 @@ from lilypad_agents.protocol.ids import NOBODY, Address, OfferHash
 from lilypad_agents.protocol.lifecycle import Status
 from lilypad_agents.protocol.refusals import Refusal, job_refusals, refusal, resource_refusals
 
-_FOREVER_S = 10.0**9
+_CLOCKS_APART_S = 3_600  # the chain's time may be behind this machine's, which pauses are counted by
 _TARGET_MISSED = "target-unavailable"
 _MOST_SUMMARIES = 20  # of unmatched jobs at one block: each costs a look at many offers
 _SUMMARY_OFFERS = 50
@@ -138,7 +138,7 @@ class SolverAgent:
         for view in changed:
             job, status = OfferHash(view.deal.job_offer_hash), view.state.status
             if status is Status.DECLINED:
-                service.pause((job, OfferHash(view.deal.resource_offer_hash)), _FOREVER_S)
+                self._leave_out(view)
                 self._reopen(view, "declined", f"The provider {view.deal.provider} gave the job back.")
             elif service.book.job(job) is not None or status is Status.AGREED:
                 service.book.move([job], OfferState.OPENED, now=now, deal_id=view.id)
@@ -146,6 +146,14 @@ class SolverAgent:
                 self._context.log("deal_opened", deal=view.id, tx=view.opened_tx, block=view.opened_block)
             service.hub.publish("deal", view.id, status.name, (view.deal.creator, view.deal.provider))
         service.relay.follow(changed)
+
+    def _leave_out(self, view: DealView) -> None:
+        """A pair whose deal the provider gave back is not tried again as long as the job's offer can live."""
+        job = OfferHash(view.deal.job_offer_hash)
+        stored = self._service.store.offer(job)
+        if stored is not None:
+            left = max(0, stored.expiry - self._context.now) + _CLOCKS_APART_S
+            self._service.pause((job, OfferHash(view.deal.resource_offer_hash)), left)
 
     def _reopen(self, view: DealView, code: str, message: str) -> None:
         """The job offer of a deal that is no more counts again, if its time is not over."""
