@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from lilypad_agents.agents.runtime.context import AgentContext
 from lilypad_agents.agents.runtime.loop import AgentLoop, Observation
-from lilypad_agents.agents.runtime.salt import SEEDS, Salts
 from lilypad_agents.agents.seeds.agent import SeedAgent
 from lilypad_agents.agents.seeds.book import Book, Secrets, cursor_of, first_block, source_of
 from lilypad_agents.agents.seeds.settings import SeedSettings
@@ -51,6 +50,5 @@ def assemble(context: AgentContext, settings: SeedSettings, *, crash: CrashPlan 
 def book_of(context: AgentContext) -> Book:
     """What the context's account reads, with its secrets. Raises NoCommitReveal, ChainUnreachable, RpcError."""
     source = source_of(context.contracts, context.parameters.randomness)
-    randomness = Address(source.address)
-    salts = Salts(context.signer, context.domain, SEEDS)
-    return Book(source, context.address, Secrets(salts, context.book.chain_id, randomness, context.address))
+    secrets = Secrets.made_by(context.signer, context.book.chain_id, Address(source.address))
+    return Book(source, context.address, secrets)

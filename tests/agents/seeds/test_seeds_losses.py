@@ -9,10 +9,15 @@ from typing import Any
 from lilypad_agents.agents.seeds.agent import key_of
 from lilypad_agents.agents.seeds.decide import Action
 from lilypad_agents.chain.clock import read_moment
+from lilypad_agents.chain.deployer import Deployment, RpcSender
+from lilypad_agents.chain.deployment_plan import overridden, preset
+from lilypad_agents.chain.deployments import AddressBook
 from lilypad_agents.chain.outbox import Failed
 from lilypad_agents.protocol.units import Period
-from tests.agents.seeds.circle import BOND, Circle, Participant
+from tests.agents.seeds.circle import BOND, PARAMETERS, Circle, Participant
+from tests.support.chain import CHAIN
 from tests.support.faultproxy import FaultProxy
+from tests.support.network import DEPLOYER, signer
 
 WATCHED_BLOCKS = 64  # below which the outbox no longer looks for a receipt
 
@@ -144,3 +149,25 @@ def test_leave__commitment_in_flight__is_taken_back(circle: Circle) -> None:
         circle.turn(2)
     assert not circle.committed(circle.period + 1, ann)
     assert ann.loop.stopping  # type: ignore[union-attr]
+
+
+# ---- another deployment
+
+
+def test_reveal__another_core_with_the_same_source__knows_its_commitments(circle: Circle) -> None:
+    """flt:F28 Addresses follow code and parameters: deployments that differ in the core alone share their source."""
+    network, folder = circle.network, circle.folder / "second"
+    folder.mkdir()
+    wanted = overridden(preset("devnet"), {**PARAMETERS, "protocolFeeBps": "200"})
+    Deployment(network.rpc, RpcSender(network.rpc, signer(DEPLOYER), CHAIN), wanted, folder / "book.json").run()
+    second = AddressBook.load(folder / "book.json")
+    assert second.address("CommitRevealRandomness") == circle.source.address
+    assert second.address("Lilypad") != network.book.address("Lilypad")
+    ann = circle.participant()
+    period = network.now() // circle.rounds.period_s + 1
+    circle.until(lambda: circle.committed(period, ann))
+    ann.end()
+    circle.start(ann, address_book=folder / "book.json")
+    circle.to(circle.rounds.reveal_start(period))
+    circle.turn(2)
+    assert circle.counts(period) == (1, 1)
