@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from lilypad_agents.agents.seeds.agent import key_of
-from lilypad_agents.agents.seeds.decide import Action
+from lilypad_agents.agents.seeds.decide import COMMIT_GAS, REVEAL_GAS, Action
 from lilypad_agents.chain.clock import read_moment
 from lilypad_agents.chain.deployer import Deployment, RpcSender
 from lilypad_agents.chain.deployment_plan import overridden, preset
 from lilypad_agents.chain.deployments import AddressBook
-from lilypad_agents.chain.outbox import Failed
+from lilypad_agents.chain.outbox import Failed, Mined
 from lilypad_agents.protocol.units import Period
 from tests.agents.seeds.circle import BOND, PARAMETERS, Circle, Participant
 from tests.support.chain import CHAIN
@@ -117,6 +119,37 @@ def test_reveal__commitment_in_flight_holds_the_coin__takes_it_back_and_reveals(
         assert circle.counts(period) == (1, 1)
     assert [line["key"] for line in ann.lines.named("outbox_cancelling")] == [key_of(Action.COMMIT, Period(period + 1))]
     circle.until(lambda: circle.committed(period + 1, ann))  # out of the bond that came back
+
+
+def test_reveal__estimated_before_a_commitment_that_is_mined_first__has_gas_enough(circle: Circle) -> None:
+    """flt:F22 Base fees rise while both wait; the commitment takes the free bond, without which the reveal is dearer."""
+    ann = circle.participant()
+    period, rpc = circle.period + 1, circle.network.rpc
+    circle.network.sender(ann.index).send(circle.source.address, circle.source.encode("deposit"), 2 * BOND)
+    circle.until(lambda: circle.committed(period, ann))
+    with standing_pool(circle):
+        circle.to(circle.rounds.start(period))
+        circle.turn(2)
+        rpc.request("anvil_setNextBlockBaseFeePerGas", hex(10**10))
+        circle.to(circle.rounds.reveal_start(period))
+        assert circle.free(ann) == BOND, "the commitment is in flight"
+        circle.turn(2)
+        circle.to(circle.rounds.reveal_start(period) + 1)
+        circle.turn()
+    assert isinstance(status(ann, Action.COMMIT, period + 1), Mined)
+    assert isinstance(status(ann, Action.REVEAL, period), Mined)
+
+
+@pytest.mark.parametrize(("action", "planned"), [(Action.COMMIT, COMMIT_GAS), (Action.REVEAL, REVEAL_GAS)])
+def test_gas__first_one_of_a_period__is_within_what_coin_is_kept_for(circle: Circle, action: Action, planned: int) -> None:
+    ann = circle.participant()
+    period = circle.period + 1
+    circle.until(lambda: circle.committed(period, ann))
+    circle.to(circle.rounds.reveal_start(period))
+    circle.until(lambda: circle.counts(period) == (1, 1))
+    sql = "SELECT t.gas FROM outbox_attempt t JOIN outbox_action a ON t.action = a.id WHERE a.key = ?"
+    (row,) = ann.context.database.query(sql, (key_of(action, Period(period)),))  # type: ignore[union-attr]
+    assert planned * 95 // 100 <= row["gas"] <= planned
 
 
 # ---- leaving
