@@ -501,6 +501,9 @@ class Outbox:
             return None
         cost = gas * fees.max_fee + action.value
         if cost > funds:
+            most = Wei((funds - action.value) // gas)
+            if most >= view.market.base_fee + fees.tip and self._urgent(action, view.head):
+                return Fees(most, fees.tip)  # there is no time left to wait for the margin
             self._simulated[action.id] = (view.head.number, 0)
             self._block(action, self._lacks(action, cost - funds))
             return None

@@ -140,6 +140,22 @@ def test_reveal__estimated_before_a_commitment_that_is_mined_first__has_gas_enou
     assert isinstance(status(ann, Action.REVEAL, period), Mined)
 
 
+def test_reveal__coin_for_the_fee_but_not_for_a_margin__leaves_before_the_window_ends(circle: Circle) -> None:
+    """flt:F23 The outbox bids twice the base fee; with less than that the bond would be lost, with coin enough for the block."""
+    ann = circle.participant()
+    period, rpc = circle.period + 1, circle.network.rpc
+    circle.until(lambda: circle.committed(period, ann))
+    circle.to(circle.rounds.start(period))
+    circle.turn(2)
+    base_fee = 10**10
+    for second in (circle.rounds.reveal_start(period), circle.rounds.reveal_end(period) - 30):
+        rpc.request("anvil_setBalance", ann.account, hex(REVEAL_GAS * base_fee * 3 // 2))
+        rpc.request("anvil_setNextBlockBaseFeePerGas", hex(base_fee))
+        circle.to(second)
+        circle.turn(2)
+    assert circle.counts(period) == (1, 1)
+
+
 @pytest.mark.parametrize(("action", "planned"), [(Action.COMMIT, COMMIT_GAS), (Action.REVEAL, REVEAL_GAS)])
 def test_gas__first_one_of_a_period__is_within_what_coin_is_kept_for(circle: Circle, action: Action, planned: int) -> None:
     ann = circle.participant()
