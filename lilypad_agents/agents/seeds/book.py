@@ -32,7 +32,7 @@ from lilypad_agents.protocol.units import Period, Timestamp
 CURSOR = "seeds"
 _CONTRACT = SOURCES[COMMIT_REVEAL]
 _EVENTS = ("Committed", "Revealed", "Reclaimed")
-_MOST_PROBED = 64  # periods in a look; those before come from events alone
+_MOST_PROBED = 64  # periods in a look; those after come from events alone, until they are as near to their end
 
 
 def source_of(contracts: Contracts, randomness: Address) -> Contract:
@@ -124,9 +124,9 @@ class Book:
         self.rounds = read_rounds(source)
 
     def in_reach(self, time: int) -> list[Period]:
-        """Periods whose secrets are taken at `time` or later, up to the one that can be committed for; the last ones of many."""
-        next_ = self.rounds.period_at(time) + 1
-        return [Period(period) for period in range(max(self.rounds.first_open(time), next_ - _MOST_PROBED), next_ + 1)]
+        """Periods whose secrets are taken at `time` or later, the first ones of many, and the one that can be committed for."""
+        first, next_ = self.rounds.first_open(time), self.rounds.period_at(time) + 1
+        return [*map(Period, range(first, min(first + _MOST_PROBED, next_))), Period(next_)]
 
     def look(
         self, head: ChainMoment, known: Collection[Period], busy: Collection[tuple[Action, Period]] = ()
