@@ -199,6 +199,22 @@ def test_leave__commitment_in_flight__is_taken_back(circle: Circle) -> None:
     assert not circle.committed(circle.period + 1, ann)
     assert ann.loop.stopping  # type: ignore[union-attr]
 
+def test_leave__confirmations_are_set__waits_until_the_reveal_lies_as_deep(circle: Circle) -> None:
+    """flt:F15 beh:J26 A reveal that is taken back after the participant has left would be nobody's to send again."""
+    ann = circle.participant()
+    period, rpc = circle.period + 1, circle.network.rpc
+    circle.until(lambda: circle.committed(period, ann))
+    ann.end()
+    circle.start(ann, leave=True, confirmations=2)
+    circle.to(circle.rounds.reveal_start(period))
+    circle.until(lambda: circle.counts(period) == (1, 1))
+    rpc.request("evm_mine")
+    circle.turn(3)
+    assert not ann.loop.stopping  # type: ignore[union-attr]
+    rpc.request("evm_mine")
+    circle.turn(3)
+    assert ann.loop.stopping  # type: ignore[union-attr]
+
 
 # ---- another deployment
 
