@@ -53,8 +53,7 @@ _FILLER = "filler:"
 _TRANSFER_GAS = 21_000
 _POOL_LAG_BLOCKS = 3  # for how long a refusal for want of coin that is there may be the pool's delay
 _HARMLESS = ("already known", "known transaction", "already imported", "nonce too low", "nonce is too low")
-_NEVER_VALID = ("intrinsic gas", "exceeds block gas limit", "gas limit too high", "oversized", "invalid sender")
-_NEVER_VALID += ("invalid chain",)
+_NEVER_VALID = ("intrinsic gas", "exceeds block gas limit", "gas limit too high", "oversized", "invalid sender", "invalid chain")
 
 
 class Outbox:
@@ -91,7 +90,7 @@ class Outbox:
         self._gap_since: dict[int, float] = {}
         self._simulated: dict[ActionId, tuple[int, int]] = {}  # head number and failures of fruitless simulations
         self._last_head: ChainMoment | None = None
-        self._highest_receipt = -1  # the highest block of which this process stored a receipt
+        self._highest_receipt = -1  # the highest block of which this process saw a receipt
         self._closed_some = False
         bind_to_key(self._store, f"{chain_id}:{signer.address}")
 
@@ -259,8 +258,10 @@ class Outbox:
                 if not mined:
                     self._store.reopen(action)
                     self._notify("outbox_receipt_vanished", alert=action.confirmed, key=action.key)
-                elif action.receipt is None or Receipt.parse(found[mined[0].hash]) != action.receipt:
+                elif Receipt.parse(found[mined[0].hash]) != action.receipt:
                     self._include(action, mined[0].nonce, found[mined[0].hash])
+                elif action.receipt is not None:
+                    self._highest_receipt = max(self._highest_receipt, action.receipt.block.number)
 
     def _settle(self, view: View) -> None:
         """Looks for receipts of every stored hash whose nonce is used up, and confirms those that are deep enough."""

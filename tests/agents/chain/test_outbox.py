@@ -195,8 +195,9 @@ def test_pump__reorganisation_drops_it__same_bytes_are_mined_again(
     assert events.named("outbox_receipt_vanished")
 
 
+@pytest.mark.parametrize("restarts", [False, True])
 def test_pump__receipt_of_a_block_after_the_one_seen__is_looked_at_again(
-    rpc: Rpc, proxy: FaultProxy, open_outbox: Open, events: Events
+    rpc: Rpc, proxy: FaultProxy, open_outbox: Open, events: Events, restarts: bool
 ) -> None:
     """flt:F15 Head H-1 was seen, then the receipt in H; H alone is replaced, and its successor's parent is what was seen."""
     outbox, to = open_outbox(rpc=Rpc(RpcConfig((proxy.url,), CHAIN))), fresh_address(35)
@@ -207,6 +208,9 @@ def test_pump__receipt_of_a_block_after_the_one_seen__is_looked_at_again(
     until = time.monotonic() + 5
     while outbox.pump().counts[State.INCLUDED] == 0 and time.monotonic() < until:
         time.sleep(0.01)
+    if restarts:
+        outbox = open_outbox(rpc=Rpc(RpcConfig((proxy.url,), CHAIN)))
+        outbox.pump()
     proxy.lag_blocks = 0
     sent = outbox.status("pay")
     assert isinstance(sent, Pending) and sent.stage is State.INCLUDED
