@@ -53,14 +53,7 @@ _FILLER = "filler:"
 _TRANSFER_GAS = 21_000
 _POOL_LAG_BLOCKS = 3  # for how long a refusal for want of coin that is there may be the pool's delay
 _HARMLESS = ("already known", "known transaction", "already imported", "nonce too low", "nonce is too low")
-_NEVER_VALID = (
-    "intrinsic gas",
-    "exceeds block gas limit",
-    "gas limit too high",
-    "oversized",
-    "invalid sender",
-    "invalid chain",
-)
+_NEVER_VALID = ("intrinsic gas", "exceeds block gas limit", "gas limit too high", "oversized", "invalid sender", "invalid chain")
 
 
 class Outbox:
@@ -97,7 +90,7 @@ class Outbox:
         self._gap_since: dict[int, float] = {}
         self._simulated: dict[ActionId, tuple[int, int]] = {}  # head number and failures of fruitless simulations
         self._last_head: ChainMoment | None = None
-        self._highest_receipt = -1  # the highest block of which this process stored a receipt
+        self._highest_receipt = -1  # the highest block of which this process saw a receipt
         self._closed_some = False
         bind_to_key(self._store, f"{chain_id}:{signer.address}")
 
@@ -140,10 +133,22 @@ class Outbox:
                 self._store.queue_again(key, *content)
 
     def withdraw(self, key: str) -> bool:
-        """Forgets an action that is still queued; False when it was signed already or is unknown."""
+        """Forgets an action that is queued, or mined too deep to be watched. A signed one is cancelled if there is time for it.
+
+        False when it is not forgotten: it was signed, or is unknown.
+        """
         with self._pumping:
             action = self._store.by_key(key)
-            if action is None or action.state is not State.QUEUED or self._store.attempts([action])[action.id]:
+            if action is None:
+                return False
+            if self._store.attempts([action])[action.id]:
+                record = {"kind": "refused", "message": f"{key} was taken back before it was mined."}
+                if action.state is State.SENT and action.error is None:
+                    self._store.mark(action, record)
+                elif action.state is State.QUEUED:
+                    self._close_unsent(action, record)
+                return False
+            if action.state not in (State.QUEUED, State.DONE):
                 return False
             self._store.delete(action)
             self._blocked.pop(key, None)
@@ -253,8 +258,10 @@ class Outbox:
                 if not mined:
                     self._store.reopen(action)
                     self._notify("outbox_receipt_vanished", alert=action.confirmed, key=action.key)
-                elif action.receipt is None or Receipt.parse(found[mined[0].hash]) != action.receipt:
+                elif Receipt.parse(found[mined[0].hash]) != action.receipt:
                     self._include(action, mined[0].nonce, found[mined[0].hash])
+                elif action.receipt is not None:
+                    self._highest_receipt = max(self._highest_receipt, action.receipt.block.number)
 
     def _settle(self, view: View) -> None:
         """Looks for receipts of every stored hash whose nonce is used up, and confirms those that are deep enough."""
@@ -302,14 +309,9 @@ class Outbox:
                 self._blocked.pop(action.key, None)
         for action in deep:
             assert action.receipt is not None
-            self._notify(
-                "outbox_mined",
-                key=action.key,
-                transaction="0x" + action.receipt.transaction_hash.hex(),
-                block=action.receipt.block.number,
-                gas=action.receipt.gas_used,
-                error=(errors[action.id] or {}).get("message"),
-            )
+            mined, why = action.receipt, (errors[action.id] or {}).get("message")
+            at = {"transaction": "0x" + mined.transaction_hash.hex(), "block": mined.block.number}
+            self._notify("outbox_mined", key=action.key, **at, gas=mined.gas_used, error=why)
 
     def _mined_error(self, action: Action, attempts: Sequence[Attempt], view: View) -> dict[str, Any] | None:
         """What a mined transaction stands for: None for success, else the error to report."""
@@ -335,13 +337,8 @@ class Outbox:
             return  # the node does not show its receipt yet
         if view.head.number - user.block < self.config.confirmations:
             return
-        self._notify(
-            "outbox_foreign_transaction",
-            alert=True,
-            key=action.key,
-            nonce=action.nonce,
-            transaction="0x" + user.hash.hex(),
-        )
+        found = "0x" + user.hash.hex()
+        self._notify("outbox_foreign_transaction", alert=True, key=action.key, nonce=action.nonce, transaction=found)
         if action.key.startswith(_FILLER):
             self._store.close(action)
         else:
@@ -505,6 +502,9 @@ class Outbox:
             return None
         cost = gas * fees.max_fee + action.value
         if cost > funds:
+            most = Wei((funds - action.value) // gas)
+            if most >= view.market.base_fee + fees.tip and self._urgent(action, view.head):
+                return Fees(most, fees.tip)  # there is no time left to wait for the margin
             self._simulated[action.id] = (view.head.number, 0)
             self._block(action, self._lacks(action, cost - funds))
             return None

@@ -283,6 +283,7 @@ def _outbox_config(settings: AgentSettings) -> OutboxConfig:
         confirmations=settings.confirmations,
         fee_cap=Wei(settings.fee_cap_gwei * _GWEI),
         urgent_fee_cap=Wei(settings.urgent_fee_cap_gwei * _GWEI),
+        gas_margin_percent=settings.GAS_MARGIN_PERCENT,
     )
 
 

@@ -165,22 +165,30 @@ class AgentLoop:
     def cycle(self) -> bool:
         """Observe, decide, act, once; True when more is to be expected soon. Errors pass through."""
         self._running = True
+        observation = self.observe()
+        busy = self.agent.cycle(observation)
+        report = self.context.outbox.pump()
+        in_flight = report.counts.get(State.QUEUED, 0) + report.counts.get(State.SENT, 0) > 0
+        advance = observation.advance
+        self._prune(advance)
+        return busy or in_flight or bool(advance.new_logs) or not advance.caught_up
+
+    def observe(self) -> Observation:
+        """The head, which becomes the context's, and what new events changed of the deals."""
         context = self.context
         advance = context.cursor.advance()
-        context.head = advance.head
-        context.times.learn(advance.head.hash, advance.head.timestamp)
-        context.health.head.set(advance.head.number)
+        self._see(advance.head)
         changed = context.deals.follow(reorganised=advance.reorganisation is not None)
         if advance.caught_up and advance.head.number - self._reconciled_at >= context.settings.reconcile_blocks:
             missed = self._reconcile(advance)
             changed += context.deals.follow()
             advance = replace(advance, new_logs=(*advance.new_logs, *missed))
-        observation = Observation(advance, advance.head, tuple(changed), self._cycles == 0)
-        busy = self.agent.cycle(observation)
-        report = context.outbox.pump()
-        in_flight = report.counts.get(State.QUEUED, 0) + report.counts.get(State.SENT, 0) > 0
-        self._prune(advance)
-        return busy or in_flight or bool(advance.new_logs) or not advance.caught_up
+        return Observation(advance, advance.head, tuple(changed), self._cycles == 0)
+
+    def _see(self, head: ChainMoment) -> None:
+        self.context.head = head
+        self.context.times.learn(head.hash, head.timestamp)
+        self.context.health.head.set(head.number)
 
     def _reconcile(self, advance: Advance) -> tuple[DecodedEvent, ...]:
         """Asks again for the last blocks' events and compares all open deals with the chain; returns what had been missed.

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Self, get_origin
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from lilypad_agents.agents.runtime.errors import SettingInvalid, SettingsUnreadable, SettingUnknown
+from lilypad_agents.chain.outbox_types import OutboxConfig
 from lilypad_agents.protocol.errors import FieldInvalid
 from lilypad_agents.protocol.terms import PoolTerms
 
@@ -36,6 +37,7 @@ class AgentSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     ROLE: ClassVar[str] = ""
+    GAS_MARGIN_PERCENT: ClassVar[int] = OutboxConfig.gas_margin_percent  # more than was estimated
 
     data: Path = Field(default=Path("~/.lilypad"), description="folder of this agent alone: database, content, log")
     state: Path = Field(default=Path("~/.local/state/lilypad"), description="folder of locks, shared by all agents")

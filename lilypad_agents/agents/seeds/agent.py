@@ -15,9 +15,10 @@ from lilypad_agents.agents.seeds.book import Book, Unopened
 from lilypad_agents.agents.seeds.decide import Action, Decision, Intent, SeedView, decide
 from lilypad_agents.agents.seeds.settings import SeedConfig
 from lilypad_agents.chain.crash import NEVER, CrashPlan
+from lilypad_agents.chain.errors import RpcError
 from lilypad_agents.chain.logs import LogCursor
-from lilypad_agents.chain.outbox import Failed, Mined, Pending
-from lilypad_agents.errors import InsufficientFunds
+from lilypad_agents.chain.outbox import Failed, Mined, Pending, Status
+from lilypad_agents.errors import ChainUnreachable, InsufficientFunds
 from lilypad_agents.protocol.units import Period
 
 _LONGEST_PAUSE_S = 60
@@ -76,7 +77,8 @@ class SeedAgent:
             self.context.log("seeds_left", period=self.view.rounds.period_at(self.view.time), free=self.view.free)
             self.finish()
         # Where it leaves, what is under way ends by a receipt, after which no further block may come.
-        self._finished_look = caught_up and not (self.config.leave and self.view.busy)
+        waits = not caught_up or bool(self.view.busy) if self.config.leave else not (caught_up or self._unopened is None)
+        self._finished_look = not waits
         self._head = observation.head.hash
         return bool(self.decision.intents) or not caught_up
 
@@ -86,7 +88,19 @@ class SeedAgent:
     # ---- looking
 
     def _follow(self, observation: Observation) -> bool:
-        """Reads own events up to the head; whether there are no more."""
+        """Reads own events up to the head; whether there are no more. Where that fails, all but old bonds goes on without."""
+        health = self.context.health
+        try:
+            caught_up = self._read_events(observation)
+        except (ChainUnreachable, RpcError) as error:
+            if "events" not in health.against():
+                self.context.log("events_unreadable", alert=True, **figures_of(error))
+            health.set("events", f"own events cannot be read: {error.message}")
+            return False
+        health.set("events", None)
+        return caught_up
+
+    def _read_events(self, observation: Observation) -> bool:
         known, self._unopened = self._unopened, None  # made anew where reading ends in an error: it may have stored some
         advance = self.cursor.advance(observation.head)
         if known is None or advance.reorganisation is not None:
@@ -98,24 +112,27 @@ class SeedAgent:
         return advance.caught_up
 
     def _known(self) -> set[Period]:
-        """Periods to look at beside those that are open; what is lost stays so."""
-        assert self._unopened is not None
-        return self._unopened.periods - self._lost
+        """Periods to look at beside those that are in reach: open by events, or by the last look; what is lost stays so."""
+        by_events = self._unopened.periods if self._unopened else set()
+        by_look = {item.period for item in self.view.commitments} if self.view else set()
+        return (by_events | by_look) - self._lost
 
     def _busy(self) -> set[tuple[Action, Period]]:
         """What needs no decision now: under way, or failed a moment ago."""
         now = self.context.now
         periods = {*self._known(), *self.book.in_reach(now), self.book.rounds.period_at(now)}
         self._failures = {key: known for key, known in self._failures.items() if int(key.rpartition(":")[2]) in periods}
-        return {(action, period) for period in periods for action in Action if self._is_busy(action, period)}
+        outbox = self.context.outbox
+        found = {(action, period): outbox.status(key_of(action, period)) for period in periods for action in Action}
+        poor = any(isinstance(s, Pending) and isinstance(s.blocked, InsufficientFunds) for s in found.values())
+        return {(action, period) for (action, period), status in found.items() if self._is_busy(action, period, status, poor)}
 
-    def _is_busy(self, action: Action, period: Period) -> bool:
-        key, outbox = key_of(action, period), self.context.outbox
-        status = outbox.status(key)
+    def _is_busy(self, action: Action, period: Period, status: Status | None, poor: bool) -> bool:
+        """`poor`: coin is lacking for one of our transactions."""
+        key = key_of(action, period)
         if isinstance(status, Pending):
-            # A commitment that waits for coin would keep it from the reveals that come after it.
-            poor = isinstance(status.blocked, InsufficientFunds)
-            if action is not Action.COMMIT or not (poor or self.config.leave) or not outbox.withdraw(key):
+            # A commitment that waits keeps its coin, and its place in the order, from the reveals that come after it.
+            if action is not Action.COMMIT or not (poor or self.config.leave) or not self.context.outbox.withdraw(key):
                 return True
             if poor:
                 self._pause(key)
@@ -125,6 +142,8 @@ class SeedAgent:
         elif isinstance(status, Failed) and (key in self._handed_over or key not in self._failures):
             self.context.log("action_failed", alert=True, key=key, **figures_of(status.error))
             self._pause(key)
+        if action is Action.COMMIT and self.config.leave:
+            return False  # it is not tried again, and there may be no block that ends the pause
         return self.context.now < self._failures.get(key, (0, 0))[1]
 
     def _pause(self, key: str) -> None:
@@ -157,6 +176,8 @@ class SeedAgent:
         else:
             data = source.encode("reclaim", period, self.book.account)
         key = key_of(intent.action, period)
+        if isinstance(self.context.outbox.status(key), Mined):  # and due all the same: the chain took back what lay deep in it
+            self.context.outbox.withdraw(key)
         self.crash.point(f"seeds.{intent.action}.before")
         deadline = None if intent.deadline is None else int(intent.deadline)
         self.context.outbox.submit(key, source.address, data, intent.value, deadline=deadline, again_if_failed=True)

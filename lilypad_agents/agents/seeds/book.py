@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from lilypad_agents.agents.runtime.context import Contracts
-from lilypad_agents.agents.runtime.salt import Salts
+from lilypad_agents.agents.runtime.salt import SEEDS, Salts
 from lilypad_agents.agents.seeds.decide import Action, Commitment, SeedView
 from lilypad_agents.agents.seeds.errors import NoCommitReveal
 from lilypad_agents.chain.abi import DecodedEvent
@@ -20,17 +20,19 @@ from lilypad_agents.chain.contract import Contract, block_param, call_many
 from lilypad_agents.chain.database import Database
 from lilypad_agents.chain.deployment_plan import COMMIT_REVEAL, SOURCES
 from lilypad_agents.chain.logs import CursorConfig, EventSource, LogCursor
+from lilypad_agents.chain.keys import Signer
 from lilypad_agents.chain.outbox_types import OutboxConfig
 from lilypad_agents.chain.rpc import Rpc
 from lilypad_agents.chain.types import ChainId, Notify, silent
 from lilypad_agents.protocol.commit_reveal import Rounds, seed_commitment
+from lilypad_agents.protocol.consent import Domain
 from lilypad_agents.protocol.ids import Address, address_bytes
 from lilypad_agents.protocol.units import Period, Timestamp
 
 CURSOR = "seeds"
 _CONTRACT = SOURCES[COMMIT_REVEAL]
 _EVENTS = ("Committed", "Revealed", "Reclaimed")
-_MOST_PROBED = 64  # periods in a look; those before come from events alone
+_MOST_PROBED = 64  # periods in a look; those after come from events alone, until they are as near to their end
 
 
 def source_of(contracts: Contracts, randomness: Address) -> Contract:
@@ -71,6 +73,12 @@ class Secrets:
     chain_id: ChainId
     randomness: Address
     account: Address
+
+    @classmethod
+    def made_by(cls, signer: Signer, chain_id: ChainId, randomness: Address) -> Secrets:
+        """Whichever core asks the source: deployments that differ in their cores alone share it, and its bonds."""
+        salts = Salts(signer, Domain(int(chain_id), randomness), SEEDS)
+        return cls(salts, chain_id, randomness, Address(signer.address))
 
     def of(self, period: Period) -> bytes:
         """32 bytes, always the same for a period."""
@@ -116,9 +124,9 @@ class Book:
         self.rounds = read_rounds(source)
 
     def in_reach(self, time: int) -> list[Period]:
-        """Periods whose secrets are taken at `time` or later, up to the one that can be committed for; the last ones of many."""
-        next_ = self.rounds.period_at(time) + 1
-        return [Period(period) for period in range(max(self.rounds.first_open(time), next_ - _MOST_PROBED), next_ + 1)]
+        """Periods whose secrets are taken at `time` or later, the first ones of many, and the one that can be committed for."""
+        first, next_ = self.rounds.first_open(time), self.rounds.period_at(time) + 1
+        return [*map(Period, range(first, min(first + _MOST_PROBED, next_))), Period(next_)]
 
     def look(
         self, head: ChainMoment, known: Collection[Period], busy: Collection[tuple[Action, Period]] = ()

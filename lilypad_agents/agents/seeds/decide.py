@@ -13,11 +13,13 @@ from lilypad_agents.agents.seeds.settings import SeedConfig
 from lilypad_agents.protocol.commit_reveal import Rounds
 from lilypad_agents.protocol.units import Period, Timestamp
 
-# Gas limits of the outbox: what docs/protocol.md 6.4 measured and a quarter more, rounded up.
-COMMIT_GAS, REVEAL_GAS = 120_000, 80_000
 # Wei that a commitment leaves in the free bond. One that emptied it would make what brings a bond back dearer by 17,100 gas
 # (a write into an empty slot) than its estimate from before, and it would run out of gas.
 LEFT_FREE = 1
+# Gas limits of the outbox for the first ones of a period, which are the dearest: what they need before the chain gives
+# some back for cleared storage, and two fifths more (`SeedSettings.GAS_MARGIN_PERCENT`), rounded up.
+COMMIT_GAS, REVEAL_GAS = 131_000, 114_000
+_LEAST_RESERVE = 1_000  # parts of a bond, of which one is kept for its reveal in any case
 _WHOLE_BPS = 10_000
 
 
@@ -122,7 +124,9 @@ def _commit(view: SeedView, config: SeedConfig, own: list[Period]) -> tuple[list
         return [], 0
     last = min(begun - 1, rounds.start(view.next - 1) + rounds.period_s * config.commit_by_bps // _WHOLE_BPS)
     value = max(0, rounds.bond + LEFT_FREE - view.free)
-    fees = view.bid * (COMMIT_GAS + (len(own) + 1) * REVEAL_GAS * config.reveal_reserve)
+    # A bid for gas says nothing of what a rollup asks for data, nor of tomorrow where gas costs nothing today.
+    reveal = max(view.bid * REVEAL_GAS * config.reveal_reserve, rounds.bond // _LEAST_RESERVE)
+    fees = view.bid * COMMIT_GAS + (len(own) + 1) * reveal
     short = max(0, value + fees - view.coin)
     if short == 0:
         return ([Intent(Action.COMMIT, view.next, Timestamp(begun - 1), value)] if view.time <= last else []), 0

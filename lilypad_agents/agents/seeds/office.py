@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from lilypad_agents.agents.runtime.context import AgentContext, Contracts, load_signer, read_parameters
-from lilypad_agents.agents.runtime.salt import SEEDS, Salts
 from lilypad_agents.agents.runtime.seeds import SeedStatus
 from lilypad_agents.agents.seeds.agent import key_of
 from lilypad_agents.agents.seeds.book import Book, Secrets, Unopened, cursor_of, first_block, source_of
@@ -23,7 +22,6 @@ from lilypad_agents.chain.logs import LogCursor
 from lilypad_agents.chain.outbox_store import OutboxStore
 from lilypad_agents.chain.rpc import Rpc, RpcConfig
 from lilypad_agents.errors import InsufficientFunds
-from lilypad_agents.protocol.consent import Domain
 from lilypad_agents.protocol.ids import Address, hex_of
 from lilypad_agents.protocol.units import Period
 
@@ -85,8 +83,7 @@ def read_standing(settings: SeedSettings) -> Standing:
         source = source_of(contracts, randomness)
         signer = load_signer(settings, addresses.chain_id)
         account = Address(signer.address)
-        salts = Salts(signer, Domain(int(addresses.chain_id), Address(contracts.core.address)), SEEDS)
-        book = Book(source, account, Secrets(salts, addresses.chain_id, randomness, account))
+        book = Book(source, account, Secrets.made_by(signer, addresses.chain_id, randomness))
         path = settings.data / "agent.sqlite"
         with closing(Database.open(path if path.exists() else None)) as database:
             events = _events(cursor_of(database, source, account, first_block(contracts)), source, account)

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from lilypad_agents.agents.runtime.context import AgentContext
-from lilypad_agents.agents.runtime.loop import AgentLoop
-from lilypad_agents.agents.runtime.salt import SEEDS, Salts
+from lilypad_agents.agents.runtime.loop import AgentLoop, Observation
 from lilypad_agents.agents.seeds.agent import SeedAgent
 from lilypad_agents.agents.seeds.book import Book, Secrets, cursor_of, first_block, source_of
 from lilypad_agents.agents.seeds.settings import SeedSettings
+from lilypad_agents.chain.clock import read_moment
 from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.chain.keys import Signer
+from lilypad_agents.chain.logs import Advance
 from lilypad_agents.protocol.ids import Address
+
+
+class SeedLoop(AgentLoop):
+    """Sees the head alone: it has no deals, and a node that serves no events must not keep it from a reveal."""
+
+    def observe(self) -> Observation:
+        head = read_moment(self.context.rpc)
+        self._see(head)
+        return Observation(Advance((), (), head, head.number, caught_up=True), head, (), self.cycles == 0)
 
 
 def run(settings: SeedSettings, *, signals: bool = True, signer: Signer | None = None, crash: CrashPlan = NEVER) -> int:
@@ -33,13 +43,12 @@ def assemble(context: AgentContext, settings: SeedSettings, *, crash: CrashPlan 
     start = first_block(context.contracts)
     cursor = cursor_of(context.database, book.source, book.account, start, settings.confirmations, context.log)
     agent = SeedAgent(context, settings, book, cursor, finish=lambda: loops[0].stop(), crash=crash)
-    loops.append(AgentLoop(context, agent, busy_pause_s=settings.poll_interval_s))  # its windows are minutes
+    loops.append(SeedLoop(context, agent, busy_pause_s=settings.poll_interval_s))  # its windows are minutes
     return agent, loops[0]
 
 
 def book_of(context: AgentContext) -> Book:
     """What the context's account reads, with its secrets. Raises NoCommitReveal, ChainUnreachable, RpcError."""
     source = source_of(context.contracts, context.parameters.randomness)
-    randomness = Address(source.address)
-    salts = Salts(context.signer, context.domain, SEEDS)
-    return Book(source, context.address, Secrets(salts, context.book.chain_id, randomness, context.address))
+    secrets = Secrets.made_by(context.signer, context.book.chain_id, Address(source.address))
+    return Book(source, context.address, secrets)

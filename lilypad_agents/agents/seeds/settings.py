@@ -23,3 +23,5 @@ class SeedSettings(AgentSettings, SeedConfig):
     """Settings of the participant, under `[seeds]` in the file and `LILYPAD_SEEDS_` in the environment."""
 
     ROLE: ClassVar[str] = "seeds"
+    # A reveal gets dearer by a quarter when the free bond is withdrawn to the last wei between its estimate and it.
+    GAS_MARGIN_PERCENT: ClassVar[int] = 40

@@ -195,8 +195,9 @@ def test_pump__reorganisation_drops_it__same_bytes_are_mined_again(
     assert events.named("outbox_receipt_vanished")
 
 
+@pytest.mark.parametrize("restarts", [False, True])
 def test_pump__receipt_of_a_block_after_the_one_seen__is_looked_at_again(
-    rpc: Rpc, proxy: FaultProxy, open_outbox: Open, events: Events
+    rpc: Rpc, proxy: FaultProxy, open_outbox: Open, events: Events, restarts: bool
 ) -> None:
     """flt:F15 Head H-1 was seen, then the receipt in H; H alone is replaced, and its successor's parent is what was seen."""
     outbox, to = open_outbox(rpc=Rpc(RpcConfig((proxy.url,), CHAIN))), fresh_address(35)
@@ -207,6 +208,9 @@ def test_pump__receipt_of_a_block_after_the_one_seen__is_looked_at_again(
     until = time.monotonic() + 5
     while outbox.pump().counts[State.INCLUDED] == 0 and time.monotonic() < until:
         time.sleep(0.01)
+    if restarts:
+        outbox = open_outbox(rpc=Rpc(RpcConfig((proxy.url,), CHAIN)))
+        outbox.pump()
     proxy.lag_blocks = 0
     sent = outbox.status("pay")
     assert isinstance(sent, Pending) and sent.stage is State.INCLUDED
@@ -521,6 +525,35 @@ def test_withdraw__queued_or_signed__only_the_queued_is_forgotten(rpc: Rpc, open
     outbox.submit("queued", fresh_address(27), value=1)
     assert not outbox.withdraw("signed") and not outbox.withdraw("unknown")
     assert outbox.withdraw("queued") and outbox.status("queued") is None
+
+
+def test_withdraw__signed_and_not_mined__is_cancelled(rpc: Rpc, open_outbox: Open) -> None:
+    """The nonce is used up by an empty transfer, so what stands behind flows, with the coin that was held."""
+    to = fresh_address(127)
+    rpc.request("evm_setAutomine", False)
+    outbox = open_outbox()
+    outbox.submit("pay", to, value=1)
+    outbox.pump()
+    for _ in range(2):  # saying it twice changes nothing
+        assert not outbox.withdraw("pay")
+    outbox.pump()
+    rpc.request("evm_mine")
+    outbox.pump()
+    status = outbox.status("pay")
+    assert isinstance(status, Failed) and "taken back" in status.error.message
+    assert balance(rpc, to) == 0
+    assert not outbox.withdraw("pay"), "it is over"
+
+
+def test_withdraw__mined__only_what_is_too_deep_to_vanish_is_forgotten(rpc: Rpc, open_outbox: Open) -> None:
+    outbox = open_outbox(finality_blocks=2)
+    outbox.submit("pay", fresh_address(128), value=1)
+    outbox.wait("pay", 10)
+    assert not outbox.withdraw("pay")
+    rpc.request("anvil_mine", "0x3")
+    outbox.pump()
+    assert isinstance(outbox.status("pay"), Mined)
+    assert outbox.withdraw("pay") and outbox.status("pay") is None
 
 
 def test_pump__transaction_node_never_accepts__is_given_up_and_nonce_reused(
