@@ -18,7 +18,7 @@ from lilypad_agents.protocol.units import Period, Timestamp
 LEFT_FREE = 1
 # Gas limits of the outbox for the first ones of a period, which are the dearest: what they need before the chain gives
 # some back for cleared storage, and two fifths more (`SeedSettings.GAS_MARGIN_PERCENT`), rounded up.
-COMMIT_GAS, REVEAL_GAS = 131_000, 114_000
+COMMIT_GAS, REVEAL_GAS = 131_000, 94_000
 _LEAST_RESERVE = 1_000  # parts of a bond, of which one is kept for its reveal in any case
 _WHOLE_BPS = 10_000
 

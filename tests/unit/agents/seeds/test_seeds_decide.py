@@ -11,7 +11,7 @@ from lilypad_agents.agents.seeds.settings import SeedConfig, SeedSettings
 from lilypad_agents.protocol.commit_reveal import Rounds
 from lilypad_agents.protocol.units import Period, Timestamp
 
-BOND, BID = 10**18, 10**9
+BOND, BID = 10**18, 2 * 10**9
 ROUNDS = Rounds(period_s=1_000, lookahead_s=100, reveal_s=300, bond=BOND)
 CONFIG = SeedConfig(commit_by_bps=9_000, reveal_reserve=10)
 # Period 7 runs from second 7,000; its secrets are taken from 7,100 to 7,400; until 7,900 one commits for period 8.
