@@ -116,9 +116,8 @@ class Accuser:
             if case.runner.take_delivery() is None:
                 return False
             challenging = Challenging(self.creator, case.runner.job, delivery=False)
-            plan = challenging.plan()
-            challenging.carry_out(plan, "a flood")
-            case.challenged, case.drawn = True, plan.drawn
+            done = challenging.carry_out(challenging.plan(), "a flood")
+            case.challenged, case.drawn = True, done.plan.drawn
         except ContractReverted as error:
             self.errors[error.code] += 1
         except LilypadError as error:  # an audit was faster, or the solver has much to do

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lilypad_agents.agents.creator.amounts import Token
@@ -11,7 +11,7 @@ from lilypad_agents.agents.creator.journal import Job
 from lilypad_agents.errors import InsufficientFunds
 from lilypad_agents.protocol import payouts
 from lilypad_agents.protocol.deal import Deal, deadlines
-from lilypad_agents.protocol.lifecycle import Status
+from lilypad_agents.protocol.lifecycle import DisputeKind, Status
 from lilypad_agents.protocol.price import challenge_fee, charge, delivery_fee, locked_total
 from lilypad_agents.protocol.units import Amount, Bps, Timestamp, Units
 
@@ -82,8 +82,7 @@ class Challenging:
         drawn = session.chain.lottery(job.deal, job.record, state.period) is True
         fee = delivery_fee(job.record) if self.delivery else challenge_fee(job.record)
         self._require(fee)
-        found = endings(job.record, session.chain.parameters.protocol_fee_bps, delivery=self.delivery, drawn=drawn)
-        return ChallengePlan(self.delivery, fee, drawn, found, judge)
+        return ChallengePlan(self.delivery, fee, drawn, self._endings(job.record, drawn=drawn), judge)
 
     def _require(self, fee: Amount) -> None:
         session = self.creator.session
@@ -97,12 +96,19 @@ class Challenging:
             )
 
     def carry_out(self, plan: ChallengePlan, why: str) -> Challenged:
-        """Pays the fee and notes the reason; raises what the chain says against it."""
+        """Pays the fee and notes the reason; the plan of the answer is what the chain took. Raises what the chain says against it."""
         session = self.creator.session
         assert self.job.deal is not None and self.job.record is not None
         self.job = session.journal.update(self.job, why=why)
         receipt = session.wallet.step(plan.call, self.job.deal, self.job.record)
+        state, _ = session.chain.state(self.job.deal)
+        if state.kind is DisputeKind.CHALLENGE_DRAWN and not plan.drawn:  # the seed came between plan and block
+            plan = replace(plan, drawn=True, endings=self._endings(self.job.record, drawn=True))
         return Challenged(self.job, plan, receipt.transaction_hash)
+
+    def _endings(self, record: Deal, *, drawn: bool) -> tuple[tuple[str, int], ...]:
+        fee_bps = self.creator.session.chain.parameters.protocol_fee_bps
+        return endings(record, fee_bps, delivery=self.delivery, drawn=drawn)
 
 
 def endings(deal: Deal, protocol_fee_bps: Bps, *, delivery: bool, drawn: bool) -> tuple[tuple[str, int], ...]:

@@ -215,12 +215,11 @@ def challenge(out: Output, creator: Creator, id_: str, why: str, delivery: bool,
 
     work = Challenging(creator, creator.find(id_), delivery=delivery)
     plan, token = work.plan(), creator.session.token
-    lines = challenge_lines(plan, token)
-    _agree(out, lines, yes)
+    _agree(out, challenge_lines(plan, token), yes)
     done = work.carry_out(plan, why)
 
     def show() -> None:
-        for line in lines:
+        for line in challenge_lines(done.plan, token):
             out.print(line)
         out.print(f"Challenged. Follow it with: lilypad job wait {done.job.name} --wait final")
 

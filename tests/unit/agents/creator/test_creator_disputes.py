@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lilypad_agents.agents.creator.challenging import endings
+from lilypad_agents.agents.creator.challenging import ChallengePlan, Challenging, endings
 from lilypad_agents.agents.creator.disputes import FINDINGS, KINDS, SEATS, as_json, key_of, next_in_dispute, vote_text
 from lilypad_agents.agents.creator.errors import ChallengeLost
 from lilypad_agents.agents.creator.outcome import error_of
@@ -49,6 +50,21 @@ def test_endings__of_a_challenge__are_what_the_protocol_pays() -> None:
     assert void == payouts.no_fault(DEAL, FEE).creator - locked - fee
     after_draw = endings(DEAL, FEE, delivery=False, drawn=True)[0]
     assert after_draw[1] == DEAL.value and "bounty" not in after_draw[0]
+
+
+def test_challenge__drawn_between_plan_and_block__says_that_no_bounty_comes() -> None:
+    """beh:J18 The answer names what the chain took, not what was planned."""
+    kinds = iter((DisputeKind.CHALLENGE, DisputeKind.CHALLENGE_DRAWN))
+    session = SimpleNamespace(
+        journal=SimpleNamespace(update=lambda found, **_: found),
+        wallet=SimpleNamespace(step=lambda *_: SimpleNamespace(transaction_hash=bytes(32))),
+        chain=SimpleNamespace(state=lambda _: (SimpleNamespace(kind=next(kinds)), NOW), parameters=SimpleNamespace(protocol_fee_bps=FEE)),
+    )
+    planned = ChallengePlan(False, challenge_fee(DEAL), False, endings(DEAL, FEE, delivery=False, drawn=False), NOW)
+    work = Challenging(SimpleNamespace(session=session), job(terms(), deal=b"\x01" * 32, record=DEAL), delivery=False)  # type: ignore[arg-type]
+    assert work.carry_out(planned, "wrong").plan == planned
+    taken = work.carry_out(planned, "wrong").plan
+    assert taken.drawn and taken.endings == endings(DEAL, FEE, delivery=False, drawn=True)
 
 
 def test_endings__of_a_delivery_challenge__cost_floors_and_pay_the_penalty() -> None:
