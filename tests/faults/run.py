@@ -13,7 +13,7 @@ from typing import Any
 from lilypad_agents.protocol.ids import hex_of
 from lilypad_agents.protocol.lifecycle import Status
 from tests.faults.scene import Scene, Unreached
-from tests.faults.scenes import SCENES, MediatorScene
+from tests.faults.scenes import SCENES, KeeperScene, MediatorScene
 
 EARLY, LATE = "before the deadline", "past the deadline"
 BLOCK_S = 2  # so that "within two blocks" is four seconds, on a machine that does other things as well
@@ -108,6 +108,8 @@ class Run:
         self.scene.reruns = False
         if isinstance(self.scene, MediatorScene):
             self.scene.opens = True  # the fault is the agent's alone: the provider opens in its window all the same
+        if isinstance(self.scene, KeeperScene):
+            self.scene.relay.faults.discard("no content")  # and the seats, another's here, get what they need
         self._told_before = len(self.scene.agent.log())
         self._injected = time.monotonic()
         fault()
