@@ -144,9 +144,10 @@ class FaultProxy:
                 request = {**request, "params": [hex(shown), *params[1:]]}
             elif params[0].startswith("0x") and int(params[0], 16) > shown:
                 return {"jsonrpc": "2.0", "id": request["id"], "result": None}
-        if method == "eth_getLogs" and self.max_log_range is not None and "fromBlock" in params[0]:
+        longest = self.max_log_range  # read once: others change it meanwhile
+        if method == "eth_getLogs" and longest is not None and "fromBlock" in params[0]:
             last = self._head() if params[0]["toBlock"] == "latest" else int(params[0]["toBlock"], 16)
-            if last - int(params[0]["fromBlock"], 16) + 1 > self.max_log_range:
+            if last - int(params[0]["fromBlock"], 16) + 1 > longest:
                 error = {"code": -32005, "message": "query exceeds max block range"}
                 return {"jsonrpc": "2.0", "id": request["id"], "error": error}
         answer = self._upstream(request)
