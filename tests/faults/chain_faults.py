@@ -134,6 +134,7 @@ def reorganisation_is_deep(run: Run) -> None:
     scene.start()
     snapshot = scene.network.rpc.request("evm_snapshot")
     scene.reach(run.state)
+    scene.until(lambda: _is_known(scene), 20, "the agent does not see the deal")  # what it never saw cannot vanish for it
     gone = list(scene.deals)
     # The stored bytes of a result go out again, as after any reorganisation (F15); without its deal that reverts.
     scene.reverts = int(run.role == "provider" and run.state == "submitted")
@@ -150,6 +151,16 @@ def reorganisation_is_deep(run: Run) -> None:
         scene.open({"Message": "after the reorganisation"}, submit_window=120)
     run.recover(scene.ready, BACK_S)
     scene.finish(90)
+
+
+def _is_known(scene: Scene) -> bool:
+    """Whether the agent has noted the scene's deals."""
+    database = sqlite3.connect(f"file:{scene.agent.data / 'agent.sqlite'}?mode=ro", uri=True)
+    try:
+        known = {bytes(row[0]) for row in database.execute("SELECT id FROM deal")}
+    finally:
+        database.close()
+    return known.issuperset(scene.deals)
 
 
 def _runs(scene: Scene) -> int:
