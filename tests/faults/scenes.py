@@ -24,7 +24,7 @@ from lilypad_agents.chain.keys import LocalSigner
 from lilypad_agents.content.cid import Cid
 from lilypad_agents.errors import LilypadError
 from lilypad_agents.protocol.consent import Waiver, by_own_key
-from lilypad_agents.protocol.deal import Deal
+from lilypad_agents.protocol.deal import Deal, DealState
 from lilypad_agents.protocol.digest import Opened, commitment
 from lilypad_agents.protocol.ids import DealId, keccak256
 from lilypad_agents.protocol.lifecycle import Agreement, Status
@@ -303,8 +303,11 @@ class SolverScene(Scene):
         return len(self.deals) - self._earlier >= max(1, len(self.jobs)) and super().ended()
 
     def _serve(self, deal_id: DealId) -> None:
-        """The provider's result and the creator's waiver, by hand."""
+        """The provider's result and the creator's waiver, by hand; after the submit deadline the claim of its timeout."""
         (record,) = [e["record"] for e in events(self.network, "Lilypad", "DealOpened") if e["dealId"] == deal_id]
+        if self.network.now() > DealState.of(self.network.contracts.core.call("dealOf", deal_id)).deadline:
+            self.network.send(0, "LilypadResolver", "timeoutSubmit", record)
+            return
         deal, opened, salt = Deal.from_words(record), Opened(bytes(32), b"\x01" * 32), keccak256(b"salt" + deal_id)
         self.network.send(2, "Lilypad", "submitResult", deal_id, commitment(deal_id, deal.provider, opened.digest, salt))
         waiver = Waiver(deal_id=deal_id, result_digest=opened.digest)
