@@ -9,12 +9,12 @@ How it votes (docs/protocol.md section 6.2):
 - UNAVAILABLE when manifest, artefact or inputs (about delivery: the data) did not come in the first 80 % of the window,
   as often as it asked everybody who may have them;
 - SERVED when all of the data came;
-- CANNOT_RUN when the run takes longer than 90 % of the window, or when this machine could not take what was served: it
-  says nothing about anybody, and costs less than silence.
+- CANNOT_RUN when the run takes longer than 90 % of the window, or when this machine could not take what was served, or
+  never came to ask: it says nothing about anybody, and costs less than silence.
 
 A reveal says that the result data is served when all of it came and has the provider's digest, and that it is not when
-it did not come in the first 80 % of the reveal window. Where this machine could not take it (a full disk), it says
-nothing against the provider.
+it did not come in the first 80 % of the reveal window. Where this machine could not take it (a full disk), or had no
+chance to ask (its chain was away, it was not running), it says nothing against the provider.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from lilypad_agents.agents.mediator.view import (
     NEVER,
     Action,
     Check,
+    Data,
     DisputeView,
     DrawnDeal,
     MediatorView,
@@ -35,6 +36,7 @@ from lilypad_agents.agents.mediator.view import (
     PoolView,
     SeatView,
     Stage,
+    Work,
 )
 from lilypad_agents.agents.mediator.votes import CANNOT_RUN, SERVED, UNAVAILABLE
 from lilypad_agents.agents.provider.capacity import NOTHING
@@ -201,19 +203,19 @@ def _vote(dispute: DisputeView, view: MediatorView, config: MediatorConfig) -> b
     if dispute.delivery:
         if dispute.data.check is Check.SERVED:
             return SERVED
-        return _missing(dispute.data.trouble) if view.time >= give_up else None
+        return _missing(dispute.data) if view.time >= give_up else None
     if dispute.work.word is not None:
         return dispute.work.word
     if dispute.work.stage in (Stage.NEW, Stage.FETCHING) and view.time >= give_up:
-        return _missing(dispute.work.trouble)
+        return _missing(dispute.work)
     if view.time >= _by(dispute.deadline, dispute.window, config.vote_by_bps):
         return CANNOT_RUN
     return None
 
 
-def _missing(trouble: bool) -> bytes:
-    """What did not come is the provider's matter, unless it is this machine that could not take it."""
-    return CANNOT_RUN if trouble else UNAVAILABLE
+def _missing(content: Work | Data) -> bytes:
+    """What did not come is the provider's matter, unless this machine could not take it or, cut off or ended, never asked."""
+    return CANNOT_RUN if content.trouble or not content.asked else UNAVAILABLE
 
 
 def _served(dispute: DisputeView, view: MediatorView, config: MediatorConfig) -> bool | None:
@@ -225,7 +227,7 @@ def _served(dispute: DisputeView, view: MediatorView, config: MediatorConfig) ->
     if dispute.data.check is Check.SERVED:
         return True
     give_up = _by(dispute.deadline, dispute.pool.reveal_window, config.fetch_by_bps)
-    return dispute.data.trouble if view.time >= give_up else None
+    return dispute.data.trouble or not dispute.data.asked if view.time >= give_up else None
 
 
 def _by(deadline: Timestamp, window: int, bps: int) -> int:

@@ -76,6 +76,11 @@ class Work:
     retry_at: Timestamp = Timestamp(0)
     trouble: bool = False
 
+    @property
+    def asked(self) -> bool:
+        """Whether this life of the agent asked for what the job needs."""
+        return self.stage is not Stage.NEW or self.retry_at > 0
+
 
 @dataclass(frozen=True)
 class Data:
@@ -87,6 +92,11 @@ class Data:
     check: Check = Check.NONE
     retry_at: Timestamp = Timestamp(0)
     trouble: bool = False
+
+    @property
+    def asked(self) -> bool:
+        """Whether this life of the agent asked for it."""
+        return self.check is not Check.NONE or self.retry_at > 0
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from lilypad_agents.agents.provider.view import Lottery, SeedView
 from lilypad_agents.protocol.ids import DealId
 from lilypad_agents.protocol.lifecycle import FINAL, Status
 from lilypad_agents.protocol.mediation import Finding, Phase, SeatState
+from lilypad_agents.protocol.units import Timestamp
 from tests.unit.agents.mediator.mediator_views import (
     CONFIG,
     DIGEST,
@@ -89,7 +90,7 @@ def test_runs__one_slot__goes_to_the_nearest_deadline() -> None:
 
 @pytest.mark.parametrize(
     ("stage", "before", "vote"),
-    [(Stage.NEW, 19, UNAVAILABLE), (Stage.FETCHING, 19, UNAVAILABLE), (Stage.READY, 29, CANNOT_RUN), (Stage.RUNNING, 29, CANNOT_RUN)],
+    [(Stage.NEW, 19, CANNOT_RUN), (Stage.FETCHING, 19, UNAVAILABLE), (Stage.READY, 29, CANNOT_RUN), (Stage.RUNNING, 29, CANNOT_RUN)],
 )
 def test_vote__without_a_word__comes_at_its_share_of_the_window_and_not_before(stage: Stage, before: int, vote: bytes) -> None:
     """beh:D28 The window of 100 s ends at NOW + 40: 80 % of it are over at NOW + 20, 90 % at NOW + 30."""
@@ -127,8 +128,10 @@ def test_delivery__data_is_named__is_asked_for_and_nothing_runs() -> None:
     assert actions(item) == [Action.CHECK]
     assert vote_of(replace(item, data=Data(Check.SERVED)), NOW) == SERVED
     late = NOW + 40 - 50 + 40  # 80 % of a reveal window
-    assert vote_of(item, late - 1) is None
-    assert vote_of(item, late) == UNAVAILABLE
+    failed = replace(item, data=Data(retry_at=Timestamp(NOW)))
+    assert vote_of(failed, late - 1) is None
+    assert vote_of(failed, late) == UNAVAILABLE
+    assert vote_of(item, late) == CANNOT_RUN, "it never asked"
 
 
 # ---- reveals
@@ -167,6 +170,15 @@ def test_reveal__commitment_is_not_that_of_our_vote__is_found_again_first() -> N
 def test_reveal__node_did_not_tell_what_is_committed__waits_and_does_not_call_the_vote_lost() -> None:
     """flt:F26: a call that the node answered with an error is no commitment to something else."""
     assert actions(reveal(seats=(replace(COMMITTED, matches=None),), work=known(OTHER))) == []
+
+
+def test_reveal__never_came_to_ask__says_nothing_against_the_provider() -> None:
+    """beh:D9 flt:F9 flt:F38: a mediator whose chain was away for the window condemned a provider that had served."""
+    late = NOW + 40 - 50 + 40
+    assert reveals(reveal(data=Data()), late) == [True]
+    assert reveals(reveal(data=Data(retry_at=Timestamp(NOW))), late) == [False], "asked, and it did not come"
+    assert reveals(reveal(data=Data(Check.CHECKING)), late) == [False], "asked, and it is not here"
+    assert vote_of(dispute(work=Work(retry_at=Timestamp(NOW))), NOW + 20) == UNAVAILABLE
 
 
 def test_trouble__of_our_own__is_never_held_against_the_provider() -> None:
