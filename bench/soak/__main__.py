@@ -25,8 +25,10 @@ from bench.soak.report import LEAST_JOBS, LEAST_MINUTES, RESULT, commit, dispute
 from bench.soak.watch import Parties, Watch
 from lilypad_agents.agents.creator.chain import CreatorChain
 from lilypad_agents.agents.creator.settings import CreatorSettings
+from lilypad_agents.chain.contract import call_many
 from lilypad_agents.devnet.funding import address_of, mediated_pool
 from lilypad_agents.devnet.layout import CHEATER, MORE_CREATORS, ROLES, SOLVER
+from lilypad_agents.devnet.layout import MEDIATORS as MEDIATOR_ACCOUNTS
 from lilypad_agents.protocol.ids import Address, VersionId
 
 JOBS_PER_SECOND = 1.3
@@ -167,9 +169,14 @@ def left(network: SoakNetwork, chain: CreatorChain, watch: Watch) -> dict[str, A
 
 
 def seats_and_credit(chain: CreatorChain) -> tuple[int, int]:
-    """Open seats of the pool, and what the strategy still holds of the ledger, smallest units."""
+    """Open seats of all mediators, and what the strategy still holds of the ledger, smallest units.
+
+    By account: `poolOf` also counts seats that ended while the tree was frozen, until the next round or anybody applies them.
+    """
+    pool, mediators = mediated_pool(chain.book).id, [address_of(index) for index in MEDIATOR_ACCOUNTS]
+    seats = call_many(chain.rpc, [chain.staking.prepare("stakeOf", pool, account) for account in mediators])
     mediation = chain.core.call("accountOf", chain.default_token, chain.book.address("LilypadMediation"))
-    return int(chain.staking.call("poolOf", mediated_pool(chain.book).id)[1]), int(mediation[0])
+    return sum(int(open_seats) for *_, open_seats in seats), int(mediation[0])
 
 
 def _until(settled: Callable[[], bool], seconds: float) -> float:
