@@ -146,13 +146,18 @@ def drain(network: SoakNetwork, chain: CreatorChain, watch: Watch) -> dict[str, 
         chain.rpc.request("evm_increaseTime", limit)
         chain.rpc.request("evm_mine")
         _until(lambda: not found.unfinished(), AFTER_TIME_S)
-    _until(lambda: not any(seats_and_credit(chain)), SETTLE_S)  # what follows an ending: seats are released, fees return
+    settle(chain)
     return {
         "open_when_posting_ended": open_before,
         "drained_after_s": round(quiet, 1),
         "ended_by_time": waiting - len(found.unfinished()),
         "stuck": [f"0x{deal.hex()} {found.statuses[deal].name}" for deal in found.unfinished()],
     }
+
+
+def settle(chain: CreatorChain) -> None:
+    """Waits for what follows an ending: seats are released, fees return."""
+    _until(lambda: not any(seats_and_credit(chain)), SETTLE_S)
 
 
 def left(network: SoakNetwork, chain: CreatorChain, watch: Watch) -> dict[str, Any]:

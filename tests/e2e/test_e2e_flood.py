@@ -14,6 +14,5 @@ def test_disputes__eight_at_once__each_is_judged_right_and_everybody_has_what_th
     """inv:T52 beh:D5"""
     report = flood(tmp_path, count=8, mediators=3, kills=1, seed=5)
     assert report["failures"] == []
-    assert report["most_open_at_once"] >= 6
     assert sum(map(sum, (counts.values() for counts in report["ended_as"].values()))) == report["deals"] == 8
     assert report["money"]["creators_compared"] >= 1

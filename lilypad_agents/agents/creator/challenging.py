@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from lilypad_agents.agents.creator.amounts import Token
 from lilypad_agents.agents.creator.errors import RequestInvalid
 from lilypad_agents.agents.creator.journal import Job
+from lilypad_agents.chain.codec import to_bytes
+from lilypad_agents.chain.outbox import Receipt
 from lilypad_agents.errors import InsufficientFunds
 from lilypad_agents.protocol import payouts
 from lilypad_agents.protocol.deal import Deal, deadlines
@@ -101,10 +103,18 @@ class Challenging:
         assert self.job.deal is not None and self.job.record is not None
         self.job = session.journal.update(self.job, why=why)
         receipt = session.wallet.step(plan.call, self.job.deal, self.job.record)
-        state, _ = session.chain.state(self.job.deal)
-        if state.kind is DisputeKind.CHALLENGE_DRAWN and not plan.drawn:  # the seed came between plan and block
+        if self._kind(receipt) is DisputeKind.CHALLENGE_DRAWN and not plan.drawn:  # the seed came between plan and block
             plan = replace(plan, drawn=True, endings=self._endings(self.job.record, drawn=True))
         return Challenged(self.job, plan, receipt.transaction_hash)
+
+    def _kind(self, receipt: Receipt) -> DisputeKind:
+        """What the chain took the challenge for: its receipt says so, and the chain may be away by now."""
+        event = self.creator.session.chain.resolver.abi.event("DisputeOpened")
+        for log in receipt.logs:
+            topics = [to_bytes(topic) for topic in log["topics"]]
+            if topics[:1] == [event.topic]:
+                return DisputeKind(event.decode(topics, to_bytes(log["data"]))["kind"])
+        return DisputeKind.NONE
 
     def _endings(self, record: Deal, *, drawn: bool) -> tuple[tuple[str, int], ...]:
         fee_bps = self.creator.session.chain.parameters.protocol_fee_bps

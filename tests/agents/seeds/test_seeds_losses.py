@@ -122,7 +122,7 @@ def test_reveal__commitment_in_flight_holds_the_coin__takes_it_back_and_reveals(
 
 
 def test_reveal__estimated_before_a_commitment_that_is_mined_first__has_gas_enough(circle: Circle) -> None:
-    """flt:F22 Base fees rise while both wait; the commitment takes the free bond, without which the reveal is dearer."""
+    """flt:F22 Base fees rise while both wait; the commitment takes all of the free bond but a wei, and without any the reveal would be dearer."""
     ann = circle.participant()
     period, rpc = circle.period + 1, circle.network.rpc
     circle.network.sender(ann.index).send(circle.source.address, circle.source.encode("deposit"), 2 * BOND)
@@ -198,6 +198,7 @@ def test_leave__commitment_in_flight__is_taken_back(circle: Circle) -> None:
         circle.turn(2)
     assert not circle.committed(circle.period + 1, ann)
     assert ann.loop.stopping  # type: ignore[union-attr]
+
 
 def test_leave__confirmations_are_set__waits_until_the_reveal_lies_as_deep(circle: Circle) -> None:
     """flt:F15 beh:J26 A reveal that is taken back after the participant has left would be nobody's to send again."""

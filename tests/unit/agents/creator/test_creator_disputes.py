@@ -14,10 +14,11 @@ from lilypad_agents.agents.creator.disputes import FINDINGS, KINDS, SEATS, as_js
 from lilypad_agents.agents.creator.errors import ChallengeLost
 from lilypad_agents.agents.creator.outcome import error_of
 from lilypad_agents.agents.runtime.disputes import Appeal, Dispute, Facts, Round, Vote
+from lilypad_agents.chain.abi import Abi
 from lilypad_agents.cli.disputescreens import dispute_lines, progress_text
 from lilypad_agents.protocol import payouts
 from lilypad_agents.protocol.dispute import Finding, Phase, Seating, SeatState
-from lilypad_agents.protocol.ids import address_of
+from lilypad_agents.protocol.ids import address_bytes, address_of
 from lilypad_agents.protocol.lifecycle import DisputeKind, Status
 from lilypad_agents.protocol.price import challenge_fee, charge, delivery_fee, locked_total
 from lilypad_agents.protocol.units import Bps, Units
@@ -54,11 +55,18 @@ def test_endings__of_a_challenge__are_what_the_protocol_pays() -> None:
 
 def test_challenge__drawn_between_plan_and_block__says_that_no_bounty_comes() -> None:
     """beh:J18 The answer names what the chain took, not what was planned."""
+    resolver = SimpleNamespace(abi=Abi.load("LilypadResolver"))
     kinds = iter((DisputeKind.CHALLENGE, DisputeKind.CHALLENGE_DRAWN))
+
+    def receipt() -> SimpleNamespace:
+        topics = [resolver.abi.event("DisputeOpened").topic, b"\x01" * 32, bytes(12) + address_bytes(US), int(next(kinds)).to_bytes(32, "big")]
+        log = {"topics": ["0x" + topic.hex() for topic in topics], "data": "0x" + bytes(4 * 32).hex()}
+        return SimpleNamespace(transaction_hash=bytes(32), logs=({"topics": ["0x" + bytes(32).hex()], "data": "0x"}, log))
+
     session = SimpleNamespace(
         journal=SimpleNamespace(update=lambda found, **_: found),
-        wallet=SimpleNamespace(step=lambda *_: SimpleNamespace(transaction_hash=bytes(32))),
-        chain=SimpleNamespace(state=lambda _: (SimpleNamespace(kind=next(kinds)), NOW), parameters=SimpleNamespace(protocol_fee_bps=FEE)),
+        wallet=SimpleNamespace(step=lambda *_: receipt()),
+        chain=SimpleNamespace(resolver=resolver, parameters=SimpleNamespace(protocol_fee_bps=FEE)),
     )
     planned = ChallengePlan(False, challenge_fee(DEAL), False, endings(DEAL, FEE, delivery=False, drawn=False), NOW)
     work = Challenging(SimpleNamespace(session=session), job(terms(), deal=b"\x01" * 32, record=DEAL), delivery=False)  # type: ignore[arg-type]
