@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -21,7 +22,9 @@ class AnvilConfig:
     """Options of a chain. `port` 0 takes a free one; `block_time_s` None mines only when a transaction comes.
 
     `mixed_mining` mines on transactions as well as on time. `state_file` is loaded if it exists and written every
-    `state_interval_s` and at a clean stop.
+    `state_interval_s` and at a clean stop. Of the states of past blocks anvil holds some in memory and writes
+    `states_on_disk` more, beside `state_file` if there is one: left alone it writes 3,600, gigabytes in the user's home,
+    which stay there when it is killed.
     """
 
     port: int = 0
@@ -30,6 +33,7 @@ class AnvilConfig:
     mixed_mining: bool = False
     state_file: Path | None = None
     state_interval_s: int = 5
+    states_on_disk: int = 128
     hardfork: str = "prague"
     accounts: int = 20
     host: str = "127.0.0.1"
@@ -59,6 +63,8 @@ class AnvilConfig:
             values.append("--mixed-mining")
         if self.state_file is not None:
             values += ["--state", str(self.state_file), "--state-interval", str(self.state_interval_s)]
+            values += ["--cache-path", str(_past_states(self.state_file))]
+        values += ["--max-persisted-states", str(self.states_on_disk)]
         if self.slots_in_an_epoch is not None:
             values += ["--slots-in-an-epoch", str(self.slots_in_an_epoch)]
         return [*values, *self.extra]
@@ -93,7 +99,12 @@ class Anvil(DevelopmentChain):
     def start(self, *, detach: bool = False, timeout_s: float = 15.0) -> Self:
         if self._state_file is not None:
             _keep_first_genesis(self._state_file)
+            shutil.rmtree(_past_states(self._state_file), ignore_errors=True)  # of a chain that was killed
         return super().start(detach=detach, timeout_s=timeout_s)
+
+
+def _past_states(state_file: Path) -> Path:
+    return state_file.parent / "states"
 
 
 def _keep_first_genesis(state_file: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +38,27 @@ def test_anvil__started_a_third_time_from_its_state__has_the_first_block_of_the_
     document["blocks"] += _first_blocks(document)[-1:]  # in an order in which it would take its own
     state.write_text(json.dumps(document))
     assert live(2) == first
+
+
+def test_states_of_past_blocks__lie_beside_the_state_file__few_and_gone_at_the_next_start(
+    start_anvil: Callable[..., Anvil], tmp_path: Path
+) -> None:
+    """Left alone anvil fills the user's home by gigabytes, and a killed one never takes them away."""
+    state, states = tmp_path / "state.json", tmp_path / "states"
+
+    def files() -> int:
+        return sum(path.is_file() for path in states.rglob("*"))
+
+    chain = start_anvil(state_file=state, state_interval_s=3600, states_on_disk=8)
+    rpc = Rpc(RpcConfig((chain.url,), CHAIN))
+    rpc.request("anvil_mine", hex(2_000))
+    assert 0 < files() <= 8
+    rpc.close()
+    assert chain.pid is not None
+    os.kill(chain.pid, signal.SIGKILL)
+    chain.stop()
+    start_anvil(state_file=state)
+    assert files() == 0
 
 
 def _first_blocks(document: dict) -> list[dict]:  # type: ignore[type-arg]
