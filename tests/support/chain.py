@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,18 @@ def nonce(rpc: Rpc, address: str) -> int:
 
 def mine(rpc: Rpc, blocks: int = 1) -> None:
     rpc.request("anvil_mine", hex(blocks))
+
+
+def mined_what_was_sent(rpc: Rpc, seconds: float = 2.0) -> None:
+    """Waits for anvil, which answers a transaction before it mines it: on a busy machine a test outruns it.
+
+    Returns at once where it mines on demand only, and after `seconds` where what waits cannot be mined (fees, nonces).
+    """
+    end = time.monotonic() + seconds
+    while rpc.request("anvil_getAutomine") and int(rpc.request("txpool_status")["pending"], 16):
+        if time.monotonic() > end:
+            return
+        time.sleep(0.002)
 
 
 def fresh_address(number: int) -> str:

@@ -19,6 +19,7 @@ from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.chain.keys import LocalSigner
 from lilypad_agents.protocol.ids import Address
 from tests.agents.provider.harness import Lines
+from tests.support.chain import mined_what_was_sent
 from tests.support.network import Network, signer
 
 BOND = 10**17
@@ -106,6 +107,7 @@ class Circle:
             for member in self.members:
                 if member.loop is not None:
                     member.loop.cycle()
+            mined_what_was_sent(self.network.rpc)
 
     def decide_only(self, member: Participant) -> None:
         """What the loop would show the agent, without the step of the outbox that follows."""
