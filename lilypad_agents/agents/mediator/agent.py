@@ -383,7 +383,7 @@ class MediatorAgent:
         return local + self.actor.act(intents, subjects, pools, cancelled)
 
     def _fetch(self, intent: Intent) -> int:
-        self.bench.fetch(self.bench.jobs[DealId(intent.deal or b"")])
+        self.bench.fetch(self.bench.jobs[DealId(intent.deal or b"")], self.context.now)
         return 0
 
     def _run(self, intent: Intent) -> int:
@@ -397,7 +397,7 @@ class MediatorAgent:
     def _check(self, intent: Intent) -> int:
         dispute = self.disputes[DealId(intent.deal or b"")]
         opening = None if dispute.delivery else dispute.facts.opening
-        self.bench.check(dispute.deal_id, self.panels.data_id(dispute.deal_id), opening)
+        self.bench.check(dispute.deal_id, self.panels.data_id(dispute.deal_id), opening, self.context.now)
         return 0
 
     def _vote(self, intent: Intent) -> int:

@@ -65,7 +65,7 @@ _CANNOT_RUN = frozenset(
 
 @dataclass
 class Job:
-    """One deal's re-run. Changed on the loop's thread only. `retry_at`: block time; `lives`: counts stops."""
+    """One deal's re-run. Changed on the loop's thread only. `since`: as in `Work`; `retry_at`: block time; `lives`: counts stops."""
 
     deal_id: DealId
     deal: Deal
@@ -75,6 +75,7 @@ class Job:
     retry_at: Timestamp = Timestamp(0)
     failures: int = 0
     trouble: bool = False  # the last failure was this machine's
+    since: Timestamp | None = None
     runs: int = 0
     lives: int = 0
     obtained: Obtained | None = None
@@ -83,13 +84,14 @@ class Job:
     def work(self) -> Work:
         """What decisions see."""
         word = None if self.word is None else self.word.vote
-        return Work(self.stage, word, self.need, self.retry_at, self.trouble)
+        return Work(self.stage, word, self.need, self.retry_at, self.trouble, self.since)
 
 
 @dataclass
 class _Asked:
-    """Result data that was asked for."""
+    """Result data that was asked for, since a block time."""
 
+    since: Timestamp
     check: Check = Check.NONE
     retry_at: Timestamp = Timestamp(0)
     failures: int = 0
@@ -149,10 +151,10 @@ class Bench:
                 job.stage = Stage.DONE
         return job
 
-    def fetch(self, job: Job) -> None:
-        """Begins to obtain everything that the job needs."""
+    def fetch(self, job: Job, now: Timestamp) -> None:
+        """Begins to obtain everything that the job needs. `now`: block time."""
         if job.stage is Stage.NEW:
-            job.stage = Stage.FETCHING
+            job.stage, job.since = Stage.FETCHING, now if job.since is None else job.since
             self._start(self._network, job, self._obtain)
 
     def run(self, job: Job) -> None:
@@ -161,18 +163,18 @@ class Bench:
             job.stage, job.runs = Stage.RUNNING, job.runs + 1
             self._start(self._local, job, self._run, job.obtained)
 
-    def check(self, deal_id: DealId, data_id: bytes, opening: ResultOpening | None) -> None:
+    def check(self, deal_id: DealId, data_id: bytes, opening: ResultOpening | None, now: Timestamp) -> None:
         """Begins to fetch result data. `opening`: what it must be the result of; None: any result (about delivery)."""
         job = self.jobs.get(deal_id)
-        asked = self._data.setdefault((deal_id, data_id), _Asked())
+        asked = self._data.setdefault((deal_id, data_id), _Asked(now))
         if job is not None and asked.check is Check.NONE:
             asked.check = Check.CHECKING
             self._network.submit(self._guarded_check, job.deal_id, job.deal, job.opened_tx, data_id, opening)
 
     def data(self, deal_id: DealId, data_id: bytes) -> Data:
         """How far a look at result data is."""
-        asked = self._data.get((deal_id, data_id), _Asked())
-        return Data(asked.check, asked.retry_at, asked.trouble)
+        asked = self._data.get((deal_id, data_id))
+        return Data() if asked is None else Data(asked.check, asked.retry_at, asked.trouble, asked.since)
 
     def stop(self, job: Job) -> None:
         """Gives up what is under way for a job; what was found stays."""

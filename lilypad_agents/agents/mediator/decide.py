@@ -203,19 +203,28 @@ def _vote(dispute: DisputeView, view: MediatorView, config: MediatorConfig) -> b
     if dispute.delivery:
         if dispute.data.check is Check.SERVED:
             return SERVED
-        return _missing(dispute.data) if view.time >= give_up else None
+        return _missing(dispute.data, dispute) if view.time >= give_up else None
     if dispute.work.word is not None:
         return dispute.work.word
     if dispute.work.stage in (Stage.NEW, Stage.FETCHING) and view.time >= give_up:
-        return _missing(dispute.work)
+        return _missing(dispute.work, dispute)
     if view.time >= _by(dispute.deadline, dispute.window, config.vote_by_bps):
         return CANNOT_RUN
     return None
 
 
-def _missing(content: Work | Data) -> bytes:
-    """What did not come is the provider's matter, unless this machine could not take it or, cut off or ended, never asked."""
-    return CANNOT_RUN if content.trouble or not content.asked else UNAVAILABLE
+def _missing(content: Work | Data, dispute: DisputeView) -> bytes:
+    """The vote about what did not come."""
+    return UNAVAILABLE if _withheld(content, dispute.deadline, dispute.window) else CANNOT_RUN
+
+
+def _withheld(content: Work | Data, deadline: Timestamp, window: int) -> bool:
+    """Whether it is the provider's matter that content did not come, in a window of so many seconds until `deadline`.
+
+    Not where this machine could not take it, nor where, cut off or ended, it did not ask in the window's first half.
+    """
+    asked = content.since is not None and content.since <= _by(deadline, window, WHOLE // 2)
+    return asked and not content.trouble
 
 
 def _served(dispute: DisputeView, view: MediatorView, config: MediatorConfig) -> bool | None:
@@ -226,8 +235,10 @@ def _served(dispute: DisputeView, view: MediatorView, config: MediatorConfig) ->
         return False  # it counts with the provider's own digest only
     if dispute.data.check is Check.SERVED:
         return True
-    give_up = _by(dispute.deadline, dispute.pool.reveal_window, config.fetch_by_bps)
-    return dispute.data.trouble or not dispute.data.asked if view.time >= give_up else None
+    window = dispute.pool.reveal_window
+    if view.time < _by(dispute.deadline, window, config.fetch_by_bps):
+        return None
+    return not _withheld(dispute.data, dispute.deadline, window)
 
 
 def _by(deadline: Timestamp, window: int, bps: int) -> int:

@@ -66,8 +66,9 @@ class Action(StrEnum):
 class Work:
     """Our own progress with one job. `word`: what our re-run says (a digest, or why there is none), None before.
 
-    `retry_at`: block time before which a failed fetch is not tried again. `trouble`: the last one failed by this machine's
-    fault (a full disk), not because something was not served.
+    `since`: block time at which this life of the agent first asked for what the job needs (None: it did not). `retry_at`:
+    block time before which a failed fetch is not tried again. `trouble`: the last one failed by this machine's fault (a
+    full disk), not because something was not served.
     """
 
     stage: Stage = Stage.NEW
@@ -75,28 +76,21 @@ class Work:
     need: Need = NOTHING
     retry_at: Timestamp = Timestamp(0)
     trouble: bool = False
-
-    @property
-    def asked(self) -> bool:
-        """Whether this life of the agent asked for what the job needs."""
-        return self.stage is not Stage.NEW or self.retry_at > 0
+    since: Timestamp | None = None
 
 
 @dataclass(frozen=True)
 class Data:
     """The result data that the provider named: its state here, and when a failed attempt may be repeated.
 
-    `trouble`: the last attempt failed by this machine's fault.
+    `trouble`: the last attempt failed by this machine's fault. `since`: block time at which this life of the agent first
+    asked for it (None: it did not).
     """
 
     check: Check = Check.NONE
     retry_at: Timestamp = Timestamp(0)
     trouble: bool = False
-
-    @property
-    def asked(self) -> bool:
-        """Whether this life of the agent asked for it."""
-        return self.check is not Check.NONE or self.retry_at > 0
+    since: Timestamp | None = None
 
 
 @dataclass(frozen=True)

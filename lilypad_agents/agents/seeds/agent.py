@@ -68,7 +68,7 @@ class SeedAgent:
             return False
         self._finished_look = False
         caught_up = self._follow(observation)
-        self.view = self.book.look(observation.head, self._known(), self._busy())
+        self.view = self.book.look(observation.head, self._known(), self._busy(), self._lost)
         self.decision = decide(self.view, self.config)
         self._report(observation.first)
         for intent in self.decision.intents:
@@ -160,6 +160,8 @@ class SeedAgent:
         health.set("coin", text if decision.missing else None)
         text = f"not from this key's secret: the commitments for the periods {_listed(decision.foreign)}"
         health.set("foreign", text if decision.foreign else None)
+        text = f"{len(self._lost.union(decision.lost))} bonds are lost: it commits again for period {decision.halted}"
+        health.set("losses", text if decision.halted else None)
         for period in set(decision.lost) - self._lost:
             self.context.log("bond_lost", alert=not first, period=period, wei=self.book.rounds.bond)
         self._lost |= set(decision.lost)

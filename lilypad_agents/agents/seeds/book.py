@@ -129,9 +129,10 @@ class Book:
         return [*map(Period, range(first, min(first + _MOST_PROBED, next_))), Period(next_)]
 
     def look(
-        self, head: ChainMoment, known: Collection[Period], busy: Collection[tuple[Action, Period]] = ()
+        self, head: ChainMoment, known: Collection[Period], busy: Collection[tuple[Action, Period]] = (),
+        lost: Collection[Period] = (),
     ) -> SeedView:
-        """All that a decision needs, at one block. `known`: periods that events tell of. Raises ChainUnreachable, RpcError."""
+        """All that a decision needs, at one block. `known`: periods that events tell of; `lost`: not to be asked for. Raises ChainUnreachable, RpcError."""
         periods = sorted({*self.in_reach(head.timestamp), *known})
         source, rpc = self.source, self.source.rpc
         calls = [source.prepare("freeBondOf", self.account)]
@@ -145,7 +146,7 @@ class Book:
             if any(commitment)
         ]
         return SeedView(
-            Timestamp(head.timestamp), self.rounds, int(free), coin, bid, tuple(commitments), frozenset(busy)
+            Timestamp(head.timestamp), self.rounds, int(free), coin, bid, tuple(commitments), frozenset(busy), frozenset(lost)
         )
 
 

@@ -19,6 +19,7 @@ LEFT_FREE = 1
 # Gas limits of the outbox for the first ones of a period, which are the dearest: what they need before the chain gives
 # some back for cleared storage, and two fifths more (`SeedSettings.GAS_MARGIN_PERCENT`), rounded up.
 COMMIT_GAS, REVEAL_GAS = 131_000, 94_000
+LOOKED_BACK = 24  # periods in which lost bonds count against further ones
 _LEAST_RESERVE = 1_000  # parts of a bond, of which one is kept for its reveal in any case
 _WHOLE_BPS = 10_000
 
@@ -45,7 +46,7 @@ class SeedView:
     """One look. `time`: of the head block. `free`: bonds of the account without a commitment, `coin`: its balance, wei.
 
     `bid`: what a transaction of ours would offer for a unit of gas now, wei. `commitments`: the account's that are not open.
-    `busy`: what is on its way already, or failed so lately that it has to wait.
+    `busy`: what is on its way already, or failed so lately that it has to wait. `lost`: periods known to have cost the bond.
     """
 
     time: Timestamp
@@ -55,6 +56,7 @@ class SeedView:
     bid: int
     commitments: tuple[Commitment, ...] = ()
     busy: frozenset[tuple[Action, Period]] = frozenset()
+    lost: frozenset[Period] = frozenset()
 
     @property
     def next(self) -> Period:
@@ -80,13 +82,16 @@ class Intent:
 class Decision:
     """`missing`: wei that the account lacks for what it should do. `foreign`: open commitments that are not from our secret.
 
-    `lost`: periods whose bond is gone for ever. `idle`: no bond of ours can come back any more, and nothing is on its way.
+    `lost`: periods whose bond is gone for ever, as far as this look shows it. `halted`: the first period for which it commits
+    again, where so many bonds were lost lately that something must keep its reveals out (None: it goes on). `idle`: no bond
+    of ours can come back any more, and nothing is on its way.
     """
 
     intents: tuple[Intent, ...] = ()
     missing: int = 0
     foreign: tuple[Period, ...] = ()
     lost: tuple[Period, ...] = ()
+    halted: Period | None = None
     idle: bool = False
 
 
@@ -99,7 +104,9 @@ def decide(view: SeedView, config: SeedConfig) -> Decision:
     back = [item.period for item in over if item.revealed == 0]
     wanted = [*_reveals(view, own), *(Intent(Action.RECLAIM, period) for period in back)]
     missing = max(0, len(own) * REVEAL_GAS * view.bid - view.coin)
-    if not config.leave and all(item.period != view.next for item in open_):
+    lost = [item.period for item in over if item.revealed]
+    halted = _halted(view.next, view.lost.union(lost), config.most_lost)
+    if not config.leave and halted is None and all(item.period != view.next for item in open_):
         commit, short = _commit(view, config, own)
         wanted += commit
         missing = max(missing, short)
@@ -107,9 +114,17 @@ def decide(view: SeedView, config: SeedConfig) -> Decision:
         intents=tuple(intent for intent in wanted if (intent.action, intent.period) not in view.busy),
         missing=missing,
         foreign=tuple(item.period for item in open_ if not item.ours),
-        lost=tuple(item.period for item in over if item.revealed),
+        lost=tuple(lost),
+        halted=halted,
         idle=not (own or back or view.busy),
     )
+
+
+def _halted(next_: Period, lost: frozenset[Period], most: int) -> Period | None:
+    """The period at which fewer than `most` of these lie within `LOOKED_BACK` periods; None: they do so already."""
+    latest = sorted(lost)[-most:]
+    until = Period(latest[0] + LOOKED_BACK) if len(latest) == most else next_
+    return until if until > next_ else None
 
 
 def _reveals(view: SeedView, own: list[Period]) -> list[Intent]:

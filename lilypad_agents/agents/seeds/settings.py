@@ -16,6 +16,7 @@ class SeedConfig(BaseModel):
 
     leave: bool = Field(False, description="commit to nothing new, and end when no bond of ours can come back any more")
     commit_by_bps: int = Field(9_000, ge=0, le=9_900, description="share of a period until which it commits for the next")
+    most_lost: int = Field(3, ge=1, description="bonds lost within 24 periods after which it commits to nothing new for a while")
     reveal_reserve: int = Field(20, ge=1, le=10_000, description="coin kept for each open reveal, in what one would bid now")
 
 

@@ -367,7 +367,7 @@ def test_secret__before_its_window__is_nowhere_in_the_folder(circle: Circle) -> 
     ann.context = AgentContext.open(settings)  # with its real log
     ann.agent, ann.loop = assemble(ann.context, settings)
     circle.until(lambda: circle.committed(period, ann))
-    circle.to(circle.rounds.reveal_start(period) - 1)
+    circle.to(circle.rounds.reveal_start(period) - 20)  # a block that comes of the next commitment is later
     circle.turn(3)
     secrets = [circle.secret(ann, each) for each in (period, period + 1)]
     places = list(files_of(ann))

@@ -237,3 +237,22 @@ def test_reveal__another_core_with_the_same_source__knows_its_commitments(circle
     circle.to(circle.rounds.reveal_start(period))
     circle.turn(2)
     assert circle.counts(period) == (1, 1)
+
+
+def test_losses__as_many_as_it_may_have__commits_to_nothing_more_and_says_why(circle: Circle) -> None:
+    """beh:J26 Also in its next life: the losses stand on the chain."""
+    ann, ben = circle.participant(), circle.participant(most_lost=1)
+    period = circle.period + 1
+    circle.until(lambda: circle.committed(period, ann, ben))
+    ben.end()
+    circle.to(circle.rounds.reveal_start(period))
+    circle.until(lambda: circle.counts(period) == (2, 1))
+    circle.to(circle.rounds.reveal_end(period) + 1)
+    for _ in range(2):
+        circle.start(ben, most_lost=1)
+        circle.until(lambda: "losses" in ben.context.health.against())  # type: ignore[union-attr]
+        circle.until(lambda: circle.committed(period + 1, ann))
+        assert not circle.committed(period + 1, ben)
+        ben.end()
+    circle.start(ben, most_lost=2)
+    circle.until(lambda: circle.committed(period + 1, ben))

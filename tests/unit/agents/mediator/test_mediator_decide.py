@@ -46,6 +46,7 @@ from tests.unit.agents.mediator.mediator_views import (
 
 OWN = MediatorConfig(pools=(POOL,), appeal=AppealRule.OWN, appeal_budget=10 * TOKEN)
 QUIET = MediatorConfig(pools=(POOL,), keeper=False)
+BEGAN = Timestamp(NOW + 40 - 100)  # the commit window
 COMMITTED = SeatView(0, SeatState.COMMITTED, matches=True)
 
 
@@ -94,7 +95,7 @@ def test_runs__one_slot__goes_to_the_nearest_deadline() -> None:
 )
 def test_vote__without_a_word__comes_at_its_share_of_the_window_and_not_before(stage: Stage, before: int, vote: bytes) -> None:
     """beh:D28 The window of 100 s ends at NOW + 40: 80 % of it are over at NOW + 20, 90 % at NOW + 30."""
-    item = dispute(work=Work(stage))
+    item = dispute(work=Work(stage, since=None if stage is Stage.NEW else BEGAN))
     assert vote_of(item, NOW + before) is None
     assert vote_of(item, NOW + before + 1) == vote
 
@@ -128,7 +129,7 @@ def test_delivery__data_is_named__is_asked_for_and_nothing_runs() -> None:
     assert actions(item) == [Action.CHECK]
     assert vote_of(replace(item, data=Data(Check.SERVED)), NOW) == SERVED
     late = NOW + 40 - 50 + 40  # 80 % of a reveal window
-    failed = replace(item, data=Data(retry_at=Timestamp(NOW)))
+    failed = replace(item, data=Data(retry_at=Timestamp(NOW), since=Timestamp(NOW - 10)))
     assert vote_of(failed, late - 1) is None
     assert vote_of(failed, late) == UNAVAILABLE
     assert vote_of(item, late) == CANNOT_RUN, "it never asked"
@@ -150,8 +151,9 @@ def test_reveal__our_digest_is_the_providers__first_looks_whether_the_data_is_se
     early = NOW + 40 - 50  # when the window began
     assert actions(reveal(), time=early) == [Action.CHECK]
     assert reveals(reveal(data=Data(Check.SERVED)), early) == [True]
-    assert reveals(reveal(data=Data(Check.CHECKING)), early + 39) == []
-    assert reveals(reveal(data=Data(Check.CHECKING)), early + 40) == [False]
+    waits = reveal(data=Data(Check.CHECKING, since=Timestamp(early)))
+    assert reveals(waits, early + 39) == []
+    assert reveals(waits, early + 40) == [False]
 
 
 @pytest.mark.parametrize("opened", [OTHER, bytes(32)])
@@ -172,21 +174,32 @@ def test_reveal__node_did_not_tell_what_is_committed__waits_and_does_not_call_th
     assert actions(reveal(seats=(replace(COMMITTED, matches=None),), work=known(OTHER))) == []
 
 
-def test_reveal__never_came_to_ask__says_nothing_against_the_provider() -> None:
+def test_reveal__never_came_to_ask_or_too_late__says_nothing_against_the_provider() -> None:
     """beh:D9 flt:F9 flt:F38: a mediator whose chain was away for the window condemned a provider that had served."""
-    late = NOW + 40 - 50 + 40
+    began = NOW + 40 - 50
+    late, half = began + 40, Timestamp(began + 25)
     assert reveals(reveal(data=Data()), late) == [True]
-    assert reveals(reveal(data=Data(retry_at=Timestamp(NOW))), late) == [False], "asked, and it did not come"
-    assert reveals(reveal(data=Data(Check.CHECKING)), late) == [False], "asked, and it is not here"
-    assert vote_of(dispute(work=Work(retry_at=Timestamp(NOW))), NOW + 20) == UNAVAILABLE
+    for asked in (Data(retry_at=Timestamp(NOW), since=half), Data(Check.CHECKING, since=half)):
+        assert reveals(reveal(data=asked), late) == [False], "it had half of the window"
+        assert reveals(reveal(data=replace(asked, since=Timestamp(half + 1))), late) == [True], "it came back too late"
+
+
+def test_commit__never_came_to_ask_or_too_late__says_that_it_cannot_run() -> None:
+    """beh:D9 flt:F9 flt:F38"""
+    half = Timestamp(BEGAN + 50)
+    for stage in (Stage.NEW, Stage.FETCHING):
+        asked = Work(stage, retry_at=Timestamp(NOW), since=half)
+        assert vote_of(dispute(work=asked), NOW + 20) == UNAVAILABLE
+        assert vote_of(dispute(work=replace(asked, since=Timestamp(half + 1))), NOW + 20) == CANNOT_RUN
 
 
 def test_trouble__of_our_own__is_never_held_against_the_provider() -> None:
     """beh:D9 flt:F27 A full disk is no sign that nothing was served."""
-    assert vote_of(dispute(work=Work(trouble=True)), NOW + 20) == CANNOT_RUN
-    delivery = dispute(delivery=True, round=5, opened=b"\x09" * 32, data=Data(trouble=True))
+    assert vote_of(dispute(work=Work(trouble=True, since=BEGAN)), NOW + 20) == CANNOT_RUN
+    data = Data(trouble=True, since=Timestamp(NOW - 10))
+    delivery = dispute(delivery=True, round=5, opened=b"\x09" * 32, data=data)
     assert vote_of(delivery, NOW + 40) == CANNOT_RUN
-    assert reveals(reveal(data=Data(trouble=True)), NOW + 40) == [True]
+    assert reveals(reveal(data=data), NOW + 40) == [True]
 
 
 # ---- steps

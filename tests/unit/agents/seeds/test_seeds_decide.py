@@ -189,3 +189,36 @@ def test_load_settings__of_a_participant__from_its_table_and_the_environment(tmp
     file.write_text('data = "here"\n[seeds]\ncommit_by_bps = 5000\n', encoding="utf-8")
     found = SeedSettings.load(file=file, environment={"LILYPAD_SEEDS_REVEAL_RESERVE": "7"}, flags={"leave": True})
     assert (found.commit_by_bps, found.reveal_reserve, found.leave) == (5_000, 7, True)
+
+
+# ---- bonds that were lost
+
+
+def lost(*periods: int) -> frozenset[Period]:
+    return frozenset(map(Period, periods))
+
+
+def test_lost__as_many_as_may_be_lately__commits_to_nothing_until_one_lies_far_enough_back() -> None:
+    """Something keeps the reveals out: without a stop every period costs a bond. Period 32 is the 24th after 8."""
+    many = lost(8, 20, 25)
+    assert decide(view(30_500, lost=many), CONFIG).halted == 32
+    assert sent(view(30_500, lost=many)) == []
+    assert sent(view(31_500, lost=many)) == [("commit", 32)]
+    assert decide(view(31_500, lost=many), CONFIG).halted is None
+
+
+def test_lost__fewer_or_long_ago__commits_on() -> None:
+    assert sent(view(30_500, lost=lost(20, 25))) == [("commit", 31)]
+    assert sent(view(30_500, lost=lost(1, 2, 3, 20, 25))) == [("commit", 31)]
+    assert sent(view(30_500, lost=lost(20, 25)), SeedConfig(most_lost=2)) == []
+
+
+def test_lost__seen_in_this_look__counts_at_once() -> None:
+    gone = (Commitment(Period(28), revealed=1),)
+    found = decide(view(30_500, commitments=gone, lost=lost(20, 25)), CONFIG)
+    assert (found.lost, found.halted, found.intents) == ((28,), 44, ())
+
+
+def test_lost__halted__still_reveals_and_reclaims_what_is_open() -> None:
+    looked = view(30_200, 30, 27, lost=lost(20, 25, 26))
+    assert sent(looked) == [("reveal", 30), ("reclaim", 27)]
