@@ -353,6 +353,20 @@ def test_collect__unreadable_pin__keeps_the_content(store: LocalStore, record: b
     assert [pin.root for pin in store.pins()] == [root]
 
 
+def test_collect__folder_of_pins_was_taken_away__takes_nothing_for_unpinned(store: LocalStore) -> None:
+    """An unmounted disk, or a hand that moved it: what it held may come back, blocks do not."""
+    root = put_tree(store, TREE)
+    store.pin(root, "deal", None)
+    _age(store)
+    pins = _root(store) / "pins"
+    away = pins.rename(pins.with_name("away"))
+
+    with pytest.raises(FileNotFoundError):
+        store.collect(NOW)
+    away.rename(pins)
+    assert read_tree(store, root, Limits()) == TREE
+
+
 def test_pin_record__on_disk__is_plain_json(store: LocalStore) -> None:
     root = put_tree(store, TREE)
     store.pin(root, "deal", NOW)
