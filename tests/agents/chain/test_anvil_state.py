@@ -51,7 +51,8 @@ def test_states_of_past_blocks__lie_beside_the_state_file__few_and_gone_at_the_n
 
     chain = start_anvil(state_file=state, state_interval_s=3600, states_on_disk=8)
     rpc = Rpc(RpcConfig((chain.url,), CHAIN))
-    rpc.request("anvil_mine", hex(2_000))
+    for _ in range(40):
+        mine(rpc, 50)
     assert 0 < files() <= 8
     rpc.close()
     assert chain.pid is not None
