@@ -21,8 +21,9 @@ __all__ = ["Anvil", "AnvilConfig", "find_anvil", "free_port"]
 class AnvilConfig:
     """Options of a chain. `port` 0 takes a free one; `block_time_s` None mines only when a transaction comes.
 
-    `mixed_mining` mines on transactions as well as on time. `state_file` is loaded if it exists and written every
-    `state_interval_s` and at a clean stop. Of the states of past blocks anvil holds some in memory and writes
+    `mixed_mining` mines on transactions as well as on time. `state_file` is loaded if it exists and written whole every
+    `state_interval_s` and at a clean stop: after some thousand jobs that is 100 MB and half a second in which the chain
+    answers nobody. Of the states of past blocks anvil holds some in memory and writes
     `states_on_disk` more, beside `state_file` if there is one: left alone it writes 3,600, gigabytes in the user's home,
     which stay there when it is killed.
     """
@@ -32,7 +33,7 @@ class AnvilConfig:
     block_time_s: int | None = None
     mixed_mining: bool = False
     state_file: Path | None = None
-    state_interval_s: int = 5
+    state_interval_s: int = 30
     states_on_disk: int = 128
     hardfork: str = "prague"
     accounts: int = 20
@@ -111,14 +112,23 @@ def _keep_first_genesis(state_file: Path) -> None:
     """Takes every block 0 but the oldest out of a saved chain.
 
     Each start makes one, and saves it beside that of the chain it loaded. The next start takes any of them for the first
-    block, so from the third on the chain would look like another. What cannot be read is left for anvil to refuse.
+    block, so from the third on the chain would look like another. Raises DevelopmentChainFailed where the file is cut off,
+    since anvil writes it in place; a form that is unknown is left for anvil to refuse.
     """
     try:
         document = json.loads(state_file.read_bytes())
+    except FileNotFoundError:
+        return
+    except ValueError:
+        raise DevelopmentChainFailed(
+            f"What the chain saved in {state_file} cannot be read: it was killed while it wrote that file.",
+            hint="`lilypad devnet reset` starts anew; what was on that chain is lost.",
+        ) from None
+    try:
         blocks = document["blocks"]
         first = [block for block in blocks if int(block["header"]["number"], 16) == 0]
         oldest = min(first, key=lambda block: int(block["header"]["timestamp"], 16))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return
     if len(first) == 1:
         return

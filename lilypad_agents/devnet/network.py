@@ -45,7 +45,7 @@ from lilypad_agents.devnet.layout import (
     Layout,
     find_checkout,
 )
-from lilypad_agents.devnet.processes import stop
+from lilypad_agents.devnet.processes import STOP_SECONDS, stop
 from lilypad_agents.devnet.publishing import Published, pack_modules, register, write_list
 from lilypad_agents.devnet.record import Record
 from lilypad_agents.errors import ConfigurationError, LilypadError
@@ -56,6 +56,7 @@ _ORDER = (  # of stopping
     "cheater", "provider2", "provider1", *(f"mediator{n}" for n in range(9, 0, -1)),
     *(f"seeds{n}" for n in range(len(SEEDS), 0, -1)), "solver", "chain",
 )  # fmt: skip
+_STOP_S = {"chain": 60.0}  # it writes its state, and one that is killed meanwhile has none
 # What a process needs of the environment; settings of the user's shell must not reach the devnet's agents.
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
@@ -330,7 +331,7 @@ class Devnet:
         if record is None:
             return ()
         names = [name for name in _ORDER if name in record.parts]
-        stopped = tuple(name for name in names if stop(record.parts[name].identity))
+        stopped = tuple(name for name in names if stop(record.parts[name].identity, _STOP_S.get(name, STOP_SECONDS)))
         replace(record, ready=False).save(self.layout.record)
         return stopped
 

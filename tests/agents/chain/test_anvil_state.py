@@ -9,8 +9,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from lilypad_agents.chain.anvil import Anvil
 from lilypad_agents.chain.clock import read_moment
+from lilypad_agents.chain.errors import DevelopmentChainFailed
 from lilypad_agents.chain.rpc import Rpc, RpcConfig
 from tests.support.chain import CHAIN, mine
 
@@ -60,6 +63,19 @@ def test_states_of_past_blocks__lie_beside_the_state_file__few_and_gone_at_the_n
     chain.stop()
     start_anvil(state_file=state)
     assert files() == 0
+
+
+@pytest.mark.parametrize("left", [b"", b'{"block":{"number":"0x1"'])
+def test_state_file__cut_off_by_a_kill__is_refused_with_a_way_out(
+    start_anvil: Callable[..., Anvil], tmp_path: Path, left: bytes
+) -> None:
+    """anvil writes it in place: while it does so the file is empty, then a part."""
+    state = tmp_path / "state.json"
+    state.write_bytes(left)
+    with pytest.raises(DevelopmentChainFailed, match="killed while it wrote") as caught:
+        start_anvil(state_file=state)
+    assert "devnet reset" in caught.value.way_out
+    assert state.read_bytes() == left
 
 
 def _first_blocks(document: dict) -> list[dict]:  # type: ignore[type-arg]
