@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from lilypad_agents.agents.runtime import http_signature
 from lilypad_agents.agents.solver.access import Access
 from lilypad_agents.agents.solver.api import create_api
 from lilypad_agents.agents.solver.client import SolverClient
-from lilypad_agents.agents.solver.errors import RateLimited
+from lilypad_agents.agents.solver.errors import RateLimited, SolverUnreachable
 from lilypad_agents.agents.solver.openapi import document
 from lilypad_agents.agents.solver.wire import OfferState
 from lilypad_agents.chain.keys import LocalSigner
@@ -410,8 +411,9 @@ def test_events__each_hears_of_its_own_and_nobody_else(
     streams = {name: solver.client(key).events() for name, key in (("creator", creator), ("stranger", stranger))}
 
     def listen(name: str) -> None:
-        for event in streams[name]:
-            heard.setdefault(name, []).append(f"{event.type} {event.detail}".strip())
+        with suppress(SolverUnreachable):  # the solver ends before they do
+            for event in streams[name]:
+                heard.setdefault(name, []).append(f"{event.type} {event.detail}".strip())
 
     for name in streams:
         threading.Thread(target=listen, args=(name,), daemon=True).start()
