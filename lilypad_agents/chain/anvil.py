@@ -48,6 +48,7 @@ class AnvilConfig:
     def arguments(self, port: int) -> list[str]:
         """The command line after the program."""
         values = [
+            "--quiet",  # errors at the start are written all the same; it would log each request: megabytes a minute
             "--host",
             self.host,
             "--port",
