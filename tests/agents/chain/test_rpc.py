@@ -18,7 +18,7 @@ from lilypad_agents.chain.contract import Contract, call_many
 from lilypad_agents.chain.errors import ContractReverted, NoContractCode, RpcError, WrongChain
 from lilypad_agents.chain.rpc import Call, Rpc, RpcConfig
 from lilypad_agents.errors import ChainUnreachable, ConfigurationError
-from tests.support.chain import CHAIN, Events, fresh_address, mine
+from tests.support.chain import CHAIN, Events, fresh_address, mine, mined_what_was_sent
 from tests.support.emitter import EMITTER_ABI
 from tests.support.faultproxy import FaultProxy
 
@@ -391,6 +391,7 @@ def test_call_many__pinned_to_a_block__reads_that_block(rpc: Rpc, emitter: Contr
     rpc.request(
         "eth_sendTransaction", {"from": address, "to": emitter.address, "data": "0x" + emitter.encode("take").hex()}
     )
+    mined_what_was_sent(rpc)
     now = read_moment(rpc)
     zero = "0x" + "0" * 40
     assert emitter.call("taker", block=before) == zero == emitter.call("taker", block=before.number)

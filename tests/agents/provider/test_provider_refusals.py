@@ -58,7 +58,7 @@ def test_inputs__not_a_valid_document__are_declined_for_one_percent(name: str, s
     module = stage.module()
     data = BAD_INPUTS[name](module)
     digest = add_bytes(stage.relay.store, data).digest
-    deal_id, deal = stage.open(stage.pair(module, digest, {"submit_window": 24}))[0]
+    deal_id, deal = stage.open(stage.pair(module, digest, {"submit_window": 40}))[0]
     creator, provider = (stage.network.free(key.address) for key in (stage.creator, stage.provider))
     life = stage.start()
     life.until(stage.is_in(deal_id, Status.DECLINED), 30)

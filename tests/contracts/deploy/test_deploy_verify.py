@@ -14,6 +14,7 @@ from lilypad_agents.chain.deployment_check import check_deployment, require_matc
 from lilypad_agents.chain.deployment_plan import CODE_BYTES_MOST, CONTRACTS, PRESETS, contracts_of, load_artefact
 from lilypad_agents.chain.errors import DeploymentMismatch
 from lilypad_agents.chain.rpc import Rpc
+from tests.support.chain import mined_what_was_sent
 
 Book = dict[str, Any]
 DEPLOYED = contracts_of(PRESETS["devnet"])
@@ -122,7 +123,9 @@ def test_audit__same_salt_after_the_deployment__cannot_put_anything_else_there(
 
 def _send_anyway(rpc: Rpc, sender: str, to: str, data: str) -> dict[str, Any]:
     call = {"from": sender, "to": to, "data": data, "gas": hex(5_000_000)}
-    return dict(rpc.request("eth_getTransactionReceipt", rpc.request("eth_sendTransaction", call)))
+    sent = rpc.request("eth_sendTransaction", call)
+    mined_what_was_sent(rpc)
+    return dict(rpc.request("eth_getTransactionReceipt", sent))
 
 
 # ---- the scanner itself
