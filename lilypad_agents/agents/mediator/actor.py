@@ -51,6 +51,13 @@ def subject_of(action: Action, subject: Subject, seat: int | None = None) -> Dea
     return subject.id
 
 
+def occasion_of(pool_id: PoolId, number: int) -> DealId:
+    """What a step about a pool is about, as bytes: a ticket or period of it. Each pauses for itself, since after a success
+    the next one may be due at once: a queue of many rounds that nobody wants would never end.
+    """
+    return DealId(pool_id + number.to_bytes(32, "big"))
+
+
 class Actor(Sender[Action]):
     """Sends for one mediator. Used by the loop's thread alone. `account`: whose seats it works for."""
 
@@ -134,7 +141,8 @@ class Actor(Sender[Action]):
         )
 
     def _about_pool(self, intent: Intent, pool: PoolTerms, cancelled: QueuedRound | None) -> int:
-        staking = self._panels.staking
+        staking, what = self._panels.staking, intent.occasion or DealId(pool.id)
+        self._paused = {key: pause for key, pause in self._paused.items() if key[0] in (pool.id, what) or not key[0].startswith(pool.id)}
         if intent.action is Action.WITHDRAW:
             data = staking.encode("withdraw", pool, self._account)
         elif intent.action is Action.APPLY:
@@ -145,4 +153,4 @@ class Actor(Sender[Action]):
             )
         else:
             return 0
-        return self._send(intent.action, [DealId(pool.id)], staking, data, None)
+        return self._send(intent.action, [what], staking, data, None)

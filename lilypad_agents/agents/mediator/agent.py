@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client import Gauge
 
-from lilypad_agents.agents.mediator.actor import Actor, Subject, subject_of
+from lilypad_agents.agents.mediator.actor import Actor, Subject, occasion_of, subject_of
 from lilypad_agents.agents.mediator.bench import Bench
 from lilypad_agents.agents.mediator.decide import Intent, decide
 from lilypad_agents.agents.mediator.evidence import Evidence
@@ -46,6 +46,7 @@ from lilypad_agents.protocol.units import Amount, Period, Timestamp
 
 UnderWay = Mapping[DealId, frozenset[Action]]
 MONEY_EVERY_S = 3  # block time between two looks at coin and stakes when nothing happens
+ASKED_AGAIN_BLOCKS = 8  # between two questions for events that a node seems to keep back
 COLLECT_EVERY_S = 600
 GAS_FOR_OBLIGATIONS = 2_000_000  # what the coin of a seated mediator must pay for, at twice the base fee
 
@@ -72,6 +73,8 @@ class MediatorAgent:
     entries: dict[DealId, BookEntry] = field(default_factory=dict)
     _commitments: dict[tuple[DealId, int], bytes] = field(default_factory=dict)
     _since: dict[bytes, Timestamp] = field(default_factory=dict)
+    _missed_blocks: int = 0  # how far back was asked for events that seem to be missing
+    _missed_at: int = 0  # block
     _unrecoverable: set[tuple[DealId, int]] = field(default_factory=set)
     _short: set[DealId] = field(default_factory=set)
     _finished: set[DealId] = field(default_factory=set)
@@ -132,7 +135,27 @@ class MediatorAgent:
         if self.context.now - self._looked_at >= MONEY_EVERY_S or self.entries or self._head == b"":
             self._looked_at = self.context.now
             self.lookup.look_at_pools()
+            self._find_missed()
         self.lookup.look_at_seeds(self._periods())
+
+    def _find_missed(self) -> None:
+        """Asks again, further back each time, while a round seems to wait that the chain's queue has passed.
+
+        A node kept back how it left. Until that is known no ticket that nobody wants would be drawn by us.
+        """
+        head, every = self.context.head.number, self.context.settings.reconcile_blocks
+        fronts = [(self._front(pool.id), self.lookup.queues[pool.id].next) for pool in self.settings.pools]
+        passed = any(front is not None and front.ticket < next_ for front, next_ in fronts)
+        if not passed or self.panels.place < head:  # events that are held back for confirmations are rightly not here
+            self._missed_blocks = 0
+        elif self._missed_blocks == 0 or head >= self._missed_at + ASKED_AGAIN_BLOCKS:
+            self._missed_at, self._missed_blocks = head, min(max(4 * every, 4 * self._missed_blocks), max(1, head))
+            self.panels.ask_again(self._missed_blocks)
+
+    def _front(self, pool_id: PoolId) -> QueuedRound | None:
+        """The round that is next by the events that we know."""
+        log = self.panels.pools.get(pool_id)
+        return None if log is None else log.queue.front
 
     def _candidates(self) -> list[BookEntry]:
         """Deals of our pools that may need us: submitted, in mediation, or ended without their dispute being cleared."""
@@ -336,22 +359,30 @@ class MediatorAgent:
         stake = self.lookup.stakes[pool_id]
         free = stake.withdrawable(self.context.now)
         backs = stake.open_seats * pool.seat_stake > stake.staked
-        cancelled = self._cancelled(pool_id)
+        cancelled, queue = self._cancelled(pool_id), self.lookup.queues[pool_id]
+        occasion = occasion_of(pool_id, int(queue.period) if cancelled is None else cancelled.ticket)
+        self._since = {what: at for what, at in self._since.items() if what == occasion or not what.startswith(pool_id)}
         return PoolView(
             terms=pool,
             frozen=stake.frozen,
             ours_pending=stake.weight != stake.staked // pool.seat_stake,
+            postponed=stake.pending > 0 and self._is_postponed(pool_id),
             cancelled=cancelled is not None,
             withdrawable=Amount(0) if backs or stake.frozen else free,
-            since=self._first_seen(pool_id + (b"" if cancelled is None else cancelled.ticket.to_bytes(32, "big"))),
-            turn=turn_of(self.panels, pool, pool_id, self.account, self.settings.keeper_turn_s),
-            under_way=under_way.get(DealId(pool_id), frozenset()),
+            occasion=occasion,
+            since=self._first_seen(occasion),
+            turn=turn_of(self.panels, pool, occasion, self.account, self.settings.keeper_turn_s),
+            under_way=under_way.get(DealId(pool_id), frozenset()) | under_way.get(occasion, frozenset()),
         )
+
+    def _is_postponed(self, pool_id: PoolId) -> bool:
+        """Whether the round in front waits for a later period than its own."""
+        front = self._front(pool_id)
+        return front is not None and front.period < self.lookup.queues[pool_id].period
 
     def _cancelled(self, pool_id: PoolId) -> QueuedRound | None:
         """The round at the front of the queue, when nobody wants it and its seed is there."""
-        queue, log = self.lookup.queues[pool_id], self.panels.pools.get(pool_id)
-        front = None if log is None else log.queue.front
+        queue, front = self.lookup.queues[pool_id], self._front(pool_id)
         if front is None or not front.unwanted or front.ticket != queue.next or not self.lookup.is_known(queue.period):
             return None
         return front

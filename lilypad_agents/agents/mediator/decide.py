@@ -51,7 +51,7 @@ class Intent:
     """One thing to do. `deadline`: the last second (unix, block time) at which it counts.
 
     It is about a deal (and a `seat` of its round), a `pool`, or the seed of a `period`. `vote` and `served` go with votes
-    and reveals, `amount` (smallest units) with money.
+    and reveals, `amount` (smallest units) with money. `occasion`: what tells a step about a pool from the next one like it.
     """
 
     action: Action
@@ -63,6 +63,7 @@ class Intent:
     vote: bytes | None = None
     served: bool = False
     amount: Amount = Amount(0)
+    occasion: DealId | None = None
 
     @property
     def key(self) -> str:
@@ -371,15 +372,18 @@ def _audit(drawn: DrawnDeal, view: MediatorView, config: MediatorConfig) -> Iter
 
 def _pool(pool: PoolView, view: MediatorView, config: MediatorConfig) -> Iterator[Intent]:
     wanted = []
+    our_turn = config.keeper and view.time >= pool.since + pool.turn
     if pool.withdrawable:
         wanted.append(Action.WITHDRAW)
-    if pool.ours_pending and not pool.frozen:
+    # Seats that ended while the tree was frozen count as open until somebody applies that, and a round may wait for them.
+    if not pool.frozen and (pool.ours_pending or (pool.postponed and our_turn)):
         wanted.append(Action.APPLY)
-    if config.keeper and pool.cancelled and view.time >= pool.since + pool.turn:
+    if pool.cancelled and our_turn:
         wanted.append(Action.DRAW_CANCELLED)
     for action in wanted:
         if action not in pool.under_way:
-            yield Intent(action, NEVER, pool=pool.terms.id)
+            occasion = None if action is Action.WITHDRAW else pool.occasion
+            yield Intent(action, NEVER, pool=pool.terms.id, occasion=occasion)
 
 
 def _seeds(view: MediatorView, config: MediatorConfig) -> Iterator[Intent]:

@@ -34,7 +34,8 @@ class Queue:
 class Stake:
     """Ours in one pool, smallest units: what counts, what unbonds and until when (unix seconds), and seats that are open.
 
-    `frozen`: the tree may not change now. `weight`: whole seat stakes of ours that draws count.
+    `frozen`: the tree may not change now. `pending`: accounts of the pool with changes that it does not count yet. `weight`:
+    whole seat stakes of ours that draws count.
     """
 
     staked: int = 0
@@ -42,6 +43,7 @@ class Stake:
     withdrawable_at: int = 0
     open_seats: int = 0
     frozen: bool = False
+    pending: int = 0
     weight: int = 0
 
     def withdrawable(self, now: int) -> Amount:
@@ -84,7 +86,7 @@ class Lookup:
         for index, pool in enumerate(self.pools):
             queue, stake, pending, weight = answers[4 * index : 4 * index + 4]
             self.queues[pool.id] = Queue(int(queue[0]), int(queue[1]), Period(queue[2]))
-            self.stakes[pool.id] = Stake(*map(int, stake), frozen=bool(pending[0]), weight=int(weight[1]))
+            self.stakes[pool.id] = Stake(*map(int, stake), frozen=bool(pending[0]), pending=int(pending[1]), weight=int(weight[1]))
 
     def look_at_seeds(self, periods: Iterable[Period]) -> None:
         """Whether the seeds of these periods are known. Raises ChainUnreachable, RpcError."""

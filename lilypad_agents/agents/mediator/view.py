@@ -167,14 +167,19 @@ class DrawnDeal:
 
 @dataclass(frozen=True)
 class PoolView:
-    """What waits in a pool. `ours_pending`: a change of our own stake waits; `cancelled`: the next ticket was cancelled and
-    its seed is known; `withdrawable`: unbonded stake of ours whose time is over, smallest units."""
+    """What waits in a pool. `ours_pending`: a change of our own stake waits; `postponed`: changes wait, and so does the round in
+    front, for a later period than its own; `cancelled`: the next ticket was cancelled and its seed is known;
+    `withdrawable`: unbonded stake of ours whose time is over, smallest units. `occasion`: the ticket or period that steps
+    are about now, `since` when, and `turn`: as in `DisputeView`.
+    """
 
     terms: PoolTerms
     frozen: bool = False
     ours_pending: bool = False
+    postponed: bool = False
     cancelled: bool = False
     withdrawable: Amount = Amount(0)
+    occasion: DealId | None = None
     since: Timestamp = Timestamp(0)
     turn: Seconds = Seconds(0)
     under_way: frozenset[Action] = frozenset()

@@ -74,6 +74,8 @@ class Panels:
         self._reading = threading.Lock()
         self._loaded = False
         self._head = b""
+        self._again_every = context.settings.reconcile_blocks
+        self._asked_again_at: int | None = None  # block
         self.place = 0  # block up to which events were read
         self._clear()
 
@@ -92,7 +94,11 @@ class Panels:
     # ---- following
 
     def follow(self, head: ChainMoment) -> bool:
-        """Reads new events up to `head`, once for each; True when there were any. Raises as LogCursor.advance and `_load` do."""
+        """Reads new events up to `head`, once for each; True when there were any. Raises as LogCursor.advance and `_load` do.
+
+        Every `reconcile_blocks` the last blocks are asked for again: a seat whose draw a node kept back gets no content, and a
+        round that seems to wait keeps us from drawing those behind it.
+        """
         if head.hash == self._head:
             return False
         advance = self.cursor.advance(head)
@@ -103,8 +109,23 @@ class Panels:
         else:
             self._load()
         if advance.caught_up:
+            since = self._again_every if self._asked_again_at is None else head.number - self._asked_again_at
+            if since >= self._again_every:
+                self._asked_again_at = head.number
+                changed |= self.ask_again(since + self._again_every)
             self._head = head.hash
         return changed
+
+    def ask_again(self, blocks: int) -> bool:
+        """Asks for the events of the last `blocks` once more; True when the chain shows some that were not delivered before.
+
+        Raises as LogCursor.rescan and `_load` do.
+        """
+        missed = self.cursor.rescan(blocks)
+        if missed:
+            self._notify("events_missed", alert=True, blocks=blocks, found=len(missed))
+            self._load()
+        return bool(missed)
 
     def _fits(self, events: Iterable[DecodedEvent]) -> bool:
         """Takes new events; False when they cannot follow on those before, because one of these was never delivered."""

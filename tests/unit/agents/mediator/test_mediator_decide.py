@@ -28,7 +28,7 @@ from lilypad_agents.agents.provider.view import Lottery, SeedView
 from lilypad_agents.protocol.ids import DealId
 from lilypad_agents.protocol.lifecycle import FINAL, Status
 from lilypad_agents.protocol.mediation import Finding, Phase, SeatState
-from lilypad_agents.protocol.units import Timestamp
+from lilypad_agents.protocol.units import Seconds, Timestamp
 from tests.unit.agents.mediator.mediator_views import (
     CONFIG,
     DIGEST,
@@ -276,6 +276,16 @@ def test_pool__what_waits_there() -> None:
     assert set(actions(pools=(replace(pool, frozen=True),))) == {Action.WITHDRAW, Action.DRAW_CANCELLED}
     assert set(actions(pools=(pool,), config=QUIET)) == {Action.APPLY, Action.WITHDRAW}
     assert actions(pools=(PoolView(POOL),)) == []
+
+
+def test_pool__round_was_postponed_and_changes_wait__are_applied_by_whose_turn_it_is() -> None:
+    """beh:E7 Seats that have ended keep it waiting until then."""
+    pool = PoolView(POOL, postponed=True, since=Timestamp(NOW), turn=Seconds(2), occasion=DealId(b"\x07" * 64))
+    assert actions(pools=(pool,), time=NOW + 1) == []
+    (intent,) = decide(view(pools=(pool,), time=NOW + 2), CONFIG)
+    assert (intent.action, intent.occasion) == (Action.APPLY, pool.occasion)
+    assert actions(pools=(replace(pool, frozen=True),), time=NOW + 2) == []
+    assert actions(pools=(pool,), time=NOW + 2, config=QUIET) == []
 
 
 @pytest.mark.parametrize(
