@@ -64,19 +64,20 @@ class Cursor:
         return tuple(self.chain[number] for number in found)
 
 
-def _panels(cursor: Cursor, events: Events) -> Panels:
+def _panels(cursor: Cursor, events: Events, again_every: int = 10**9) -> Panels:
     panels = Panels.__new__(Panels)
     panels.cursor = cursor  # type: ignore[assignment]
     panels.staking, panels.mediation = SimpleNamespace(address=STAKING), SimpleNamespace(address=MEDIATION)  # type: ignore[assignment]
     panels._names = {"RoundQueued", "SeatsDrawn", "Revealed", "MoneyDivided", "DisputeExecuted"}
     panels._reading = threading.Lock()
     panels._notify, panels._loaded, panels._head, panels.place = events, False, b"", 0
+    panels._again_every, panels._asked_again_at = again_every, 0
     panels._clear()
     return panels
 
 
 def _head(number: int) -> Any:
-    return SimpleNamespace(hash=number.to_bytes(32, "big"))
+    return SimpleNamespace(hash=number.to_bytes(32, "big"), number=number)
 
 
 def test_follow__after_a_restart_with_an_event_missing__asks_again_and_goes_on() -> None:
@@ -100,6 +101,20 @@ def test_follow__while_it_runs__a_missing_event_does_not_leave_a_wrong_queue_beh
     cursor.hidden, cursor.new = {1}, (chain[2], chain[3], chain[4])
     assert panels.follow(_head(2))
     assert list(panels.pools[PoolId(POOL)].queue.waiting) == [3]
+
+
+def test_follow__every_few_blocks__asks_again_for_what_nothing_after_it_misses() -> None:
+    """flt:F24 flt:F38 A draw that was kept back stood in the queue for good, and nobody drew those behind it any more."""
+    chain = [_queued(1), _event("RoundDrawn", ticket=1)]
+    cursor, events = Cursor(chain, {1}), Events()
+    panels = _panels(cursor, events, again_every=64)
+    panels.follow(_head(63))
+    assert panels.pools[PoolId(POOL)].queue.front is not None and cursor.asked == []
+    assert panels.follow(_head(64))
+    assert panels.pools[PoolId(POOL)].queue.front is None
+    assert cursor.asked == [128] and events.named("events_missed") == [{"blocks": 128, "found": 1}]
+    assert not panels.follow(_head(127)) and not panels.follow(_head(128))
+    assert cursor.asked == [128, 128]
 
 
 def test_follow__missing_long_ago__is_found_by_looking_further_back() -> None:
