@@ -89,7 +89,7 @@ class Chaos(threading.Thread):
                 self._network.start(name)
                 return
             except LilypadError as error:
-                self.report.restarts_failed.append(f"{name}, attempt {attempt + 1}: {error.message[:300]}")
+                self.report.restarts_failed.append(f"{name}, attempt {attempt + 1}: {error.message.splitlines()[0][:300]}")
         self._down.add(name)
 
     def _freeze(self) -> None:

@@ -68,6 +68,8 @@ class SoakNetwork:
 
     def __exit__(self, *_: object) -> None:
         self.devnet.down()
+        for identity in self._identities.values():  # of one that did not come up the devnet has no record
+            stop(identity)
         if self._proxies is not None:
             self._proxies.close()
 

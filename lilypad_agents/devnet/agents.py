@@ -127,8 +127,10 @@ def write_creator_settings(layout: Layout, rpc_url: str, solver_url: str, pool: 
     write_atomically(layout.folder / "creator.toml", _toml(shared, "creator", own).encode())
 
 
-def wait_ready(layout: Layout, spec: AgentSpec, identity: Identity, url: str | None = None) -> Part:
-    """The running agent, once its /readyz says so. Raises DevnetPartFailed with the end of its log."""
+def wait_ready(
+    layout: Layout, spec: AgentSpec, identity: Identity, url: str | None = None, seconds: float = _READY_S
+) -> Part:
+    """The running agent, once its /readyz says so. Raises DevnetPartFailed with what that says and the end of its log."""
     health = layout.agent(spec.name) / "data" / "health.json"
     found: dict[str, str] = {}
 
@@ -138,9 +140,10 @@ def wait_ready(layout: Layout, spec: AgentSpec, identity: Identity, url: str | N
                 found["url"] = str(json.loads(health.read_text(encoding="utf-8"))["url"])
             except (OSError, ValueError, KeyError):
                 return False
-        return _answers(found["url"] + "/readyz")
+        found["against"] = _against(found["url"] + "/readyz")
+        return not found["against"]
 
-    wait_for(layout, spec.name, identity, ready)
+    wait_for(layout, spec.name, identity, ready, seconds, why=lambda: found.get("against", "it says nothing"))
     return Part(
         spec.name,
         identity,
@@ -151,14 +154,18 @@ def wait_ready(layout: Layout, spec: AgentSpec, identity: Identity, url: str | N
     )
 
 
-def wait_for(layout: Layout, name: str, identity: Identity, condition: Callable[[], bool], seconds: float = _READY_S) -> None:
-    """Waits until `condition` holds. Raises DevnetPartFailed when the process ends or the time is over first."""
+def wait_for(
+    layout: Layout, name: str, identity: Identity, condition: Callable[[], bool], seconds: float = _READY_S,
+    why: Callable[[], str] = str,
+) -> None:  # fmt: skip
+    """Waits until `condition` holds. Raises DevnetPartFailed when the process ends or the time is over first (`why`: what for)."""
     deadline = time.monotonic() + seconds
     while not condition():
         if not identity.alive:
             raise _failed(layout, name, "ended")
         if time.monotonic() > deadline:
-            raise _failed(layout, name, f"is not ready after {seconds:.0f} s")
+            reason = why()
+            raise _failed(layout, name, f"is not ready after {seconds:.0f} s" + (f" ({reason})" if reason else ""))
         time.sleep(_LOOK_S)
 
 
@@ -169,16 +176,22 @@ def _failed(layout: Layout, name: str, how: str) -> DevnetPartFailed:
     return DevnetPartFailed(f"{name} {how}. The end of its log {log}:\n{end}", part=name, log=str(log))
 
 
-def _answers(url: str) -> bool:
+def _against(url: str) -> str:
+    """What an agent's /readyz has against its being ready; empty when it is."""
     import urllib.error
     import urllib.request
 
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=2.0) as answer:
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False
+        with opener.open(url, timeout=2.0):
+            return ""
+    except urllib.error.HTTPError as error:
+        try:
+            return "; ".join(map(str, json.loads(error.read(65_536))["reasons"].values())) or f"HTTP {error.code}"
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return f"HTTP {error.code}"
+    except OSError:  # URLError is one
+        return "it does not answer"
 
 
 def _toml(shared: Mapping[str, Any], role: str, own: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ import pytest
 from lilypad_agents.agents.creator.settings import CreatorSettings
 from lilypad_agents.agents.mediator.settings import MediatorSettings
 from lilypad_agents.agents.provider.config import ProviderSettings
+from lilypad_agents.agents.runtime.health import Health, HealthServer
 from lilypad_agents.agents.seeds.settings import SeedSettings
 from lilypad_agents.agents.solver.settings import SolverSettings
 from lilypad_agents.chain.deployment_plan import preset
@@ -29,6 +30,7 @@ from lilypad_agents.devnet.agents import (
     solver_spec,
     start_agent,
     wait_for,
+    wait_ready,
     write_creator_settings,
 )
 from lilypad_agents.devnet.errors import DevnetPartFailed, ModulesMissing
@@ -112,6 +114,27 @@ def test_wait_for__process_that_ended__shows_the_end_of_its_log(tmp_path: Path) 
     with pytest.raises(DevnetPartFailed, match="the reason"):
         wait_for(layout, "solver", identity, lambda: False)
     assert not stop(identity)
+
+
+def test_wait_ready__agent_has_something_against_it__says_what(tmp_path: Path) -> None:
+    layout, spec = Layout(tmp_path), solver_spec(8101)
+    data = layout.agent(spec.name) / "data"
+    data.mkdir(parents=True)
+    health = Health()
+    health.beat()
+    health.set("start", None)
+    health.set("funds", "the ledger has 0 smallest units free")
+    us = Identity.of(os.getpid())
+    server = HealthServer(health, "127.0.0.1", 0, data).start()
+    try:
+        with pytest.raises(DevnetPartFailed, match=r"not ready after 0 s \(the ledger has 0 smallest units free\)"):
+            wait_ready(layout, spec, us, seconds=0.2)
+        health.set("funds", None)
+        assert wait_ready(layout, spec, us, seconds=20).url == server.url
+    finally:
+        server.stop()
+    with pytest.raises(DevnetPartFailed, match="it says nothing"):
+        wait_ready(layout, spec, us, seconds=0.2)
 
 
 # ---- notes
