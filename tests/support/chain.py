@@ -14,6 +14,9 @@ from lilypad_agents.chain.types import ChainId, Wei
 PROJECT = Path(__file__).resolve().parents[2]
 CHAIN = ChainId(1337)
 GWEI = 10**9
+# anvil shows what a block changes before it is done with the block, and then for a moment answers as of the block before:
+# what a test waited for may be there, and the money that goes with it not.
+A_BLOCK_S = 0.05
 
 
 class Events:

@@ -25,6 +25,7 @@ from lilypad_agents.chain.keys import LocalSigner
 from lilypad_agents.protocol.ids import OfferHash
 from lilypad_agents.protocol.offers import JobOffer, ResourceOffer
 from lilypad_agents.protocol.terms import UNVERIFIED, ModuleTerms
+from tests.support.chain import A_BLOCK_S
 from tests.support.network import Network, signer
 
 DOCUMENT = b'{"inputs":{}}'
@@ -37,6 +38,7 @@ def eventually(what: Callable[[], Any], timeout_s: float = 15.0, told: str = "")
     while True:
         found = what()
         if found:
+            time.sleep(A_BLOCK_S)
             return found
         if time.monotonic() > deadline:
             raise AssertionError(told or f"not within {timeout_s} s")

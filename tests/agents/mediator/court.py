@@ -39,7 +39,7 @@ from lilypad_agents.protocol.opening import Pair, ResultOpening, opening_of
 from lilypad_agents.protocol.terms import ModuleTerms, PoolTerms
 from tests.agents.provider.harness import Lines
 from tests.agents.provider.relay import Relay
-from tests.support.chain import PROJECT
+from tests.support.chain import A_BLOCK_S, PROJECT
 from tests.support.network import TOKEN, Network, signer
 
 T = TypeVar("T")
@@ -352,6 +352,7 @@ class Court:
                 self.answer(case)
             if mine:
                 self.mine() if self.is_working else self.pass_time(1)
+        time.sleep(A_BLOCK_S)
 
     @property
     def is_working(self) -> bool:

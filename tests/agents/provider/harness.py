@@ -32,7 +32,7 @@ from lilypad_agents.protocol.lifecycle import Status
 from lilypad_agents.protocol.opening import Pair, opening_of
 from lilypad_agents.protocol.terms import UNVERIFIED, ModuleTerms
 from tests.agents.provider.relay import Relay
-from tests.support.chain import PROJECT
+from tests.support.chain import A_BLOCK_S, PROJECT
 from tests.support.network import Network, signer
 
 _accounts = itertools.count(40)  # of the test mnemonic, none used twice
@@ -67,6 +67,7 @@ class Running:
                 self.loop.cycle()
             self.loop._wake.wait(0.02)
             self.loop._wake.clear()
+        time.sleep(A_BLOCK_S)
 
     def turn(self, times: int = 1) -> None:
         for _ in range(times):

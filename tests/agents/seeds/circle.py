@@ -19,7 +19,7 @@ from lilypad_agents.chain.crash import NEVER, CrashPlan
 from lilypad_agents.chain.keys import LocalSigner
 from lilypad_agents.protocol.ids import Address
 from tests.agents.provider.harness import Lines
-from tests.support.chain import mined_what_was_sent
+from tests.support.chain import A_BLOCK_S, mined_what_was_sent
 from tests.support.network import Network, signer
 
 BOND = 10**17
@@ -121,6 +121,7 @@ class Circle:
         while not condition():
             assert time.monotonic() < end, [member.lines.seen[-4:] for member in self.members]
             self.turn()
+        time.sleep(A_BLOCK_S)
 
     def close(self) -> None:
         for member in self.members:
