@@ -118,7 +118,7 @@ def _keep_first_genesis(state_file: Path) -> None:
     """
     try:
         document = json.loads(state_file.read_bytes())
-    except FileNotFoundError:
+    except OSError:  # there is none, or anvil says why it cannot be read
         return
     except ValueError:
         raise DevelopmentChainFailed(

@@ -158,7 +158,7 @@ def wait_for(
     layout: Layout, name: str, identity: Identity, condition: Callable[[], bool], seconds: float = _READY_S,
     why: Callable[[], str] = str,
 ) -> None:  # fmt: skip
-    """Waits until `condition` holds. Raises DevnetPartFailed when the process ends or the time is over first (`why`: what for)."""
+    """Waits until `condition` holds. Raises DevnetPartFailed when the process ends or the time is over first (`why`: what is against it)."""
     deadline = time.monotonic() + seconds
     while not condition():
         if not identity.alive:

@@ -142,7 +142,8 @@ class Actor(Sender[Action]):
 
     def _about_pool(self, intent: Intent, pool: PoolTerms, cancelled: QueuedRound | None) -> int:
         staking, what = self._panels.staking, intent.occasion or DealId(pool.id)
-        self._paused = {key: pause for key, pause in self._paused.items() if key[0] in (pool.id, what) or not key[0].startswith(pool.id)}
+        if intent.occasion is not None:  # those before it are over
+            self._paused = {key: pause for key, pause in self._paused.items() if key[0] in (pool.id, what) or not key[0].startswith(pool.id)}
         if intent.action is Action.WITHDRAW:
             data = staking.encode("withdraw", pool, self._account)
         elif intent.action is Action.APPLY:

@@ -46,7 +46,7 @@ from lilypad_agents.protocol.units import Amount, Period, Timestamp
 
 UnderWay = Mapping[DealId, frozenset[Action]]
 MONEY_EVERY_S = 3  # block time between two looks at coin and stakes when nothing happens
-ASKED_AGAIN_BLOCKS = 8  # between two questions for events that a node seems to keep back
+ASKED_AGAIN_BLOCKS = 8  # at least, between two questions for events that a node seems to keep back
 COLLECT_EVERY_S = 600
 GAS_FOR_OBLIGATIONS = 2_000_000  # what the coin of a seated mediator must pay for, at twice the base fee
 
@@ -141,14 +141,15 @@ class MediatorAgent:
     def _find_missed(self) -> None:
         """Asks again, further back each time, while a round seems to wait that the chain's queue has passed.
 
-        A node kept back how it left. Until that is known no ticket that nobody wants would be drawn by us.
+        A node kept back how it left. Until that is known no ticket that nobody wants would be drawn by us. A long history is asked
+        for more rarely.
         """
         head, every = self.context.head.number, self.context.settings.reconcile_blocks
         fronts = [(self._front(pool.id), self.lookup.queues[pool.id].next) for pool in self.settings.pools]
         passed = any(front is not None and front.ticket < next_ for front, next_ in fronts)
         if not passed or self.panels.place < head:  # events that are held back for confirmations are rightly not here
             self._missed_blocks = 0
-        elif self._missed_blocks == 0 or head >= self._missed_at + ASKED_AGAIN_BLOCKS:
+        elif self._missed_blocks == 0 or head >= self._missed_at + max(ASKED_AGAIN_BLOCKS, self._missed_blocks // 64):
             self._missed_at, self._missed_blocks = head, min(max(4 * every, 4 * self._missed_blocks), max(1, head))
             self.panels.ask_again(self._missed_blocks)
 

@@ -10,11 +10,11 @@ How it votes (docs/protocol.md section 6.2):
   as often as it asked everybody who may have them;
 - SERVED when all of the data came;
 - CANNOT_RUN when the run takes longer than 90 % of the window, or when this machine could not take what was served, or
-  never came to ask: it says nothing about anybody, and costs less than silence.
+  did not ask in its first half: it says nothing about anybody, and costs less than silence.
 
 A reveal says that the result data is served when all of it came and has the provider's digest, and that it is not when
 it did not come in the first 80 % of the reveal window. Where this machine could not take it (a full disk), or had no
-chance to ask (its chain was away, it was not running), it says nothing against the provider.
+chance to ask in its first half (its chain was away, it was not running), it says nothing against the provider.
 """
 
 from __future__ import annotations
